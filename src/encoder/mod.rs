@@ -1,0 +1,62 @@
+//! Encoders: what turns a picture or a sentence into an embedding.
+//!
+//! Everything above this module sees the [`Encoder`] trait only and is tested with [`FakeEncoder`]. With the
+//! feature `torch` there is one real implementation, `DualEncoder`, whose families are closed enums.
+
+mod fake;
+mod preprocess;
+
+pub use fake::FakeEncoder;
+pub use preprocess::{Filter, Preprocess, Resize};
+
+use crate::embedding::Embedding;
+use crate::error::Result;
+use crate::pixels::Pixels;
+
+/// Identity of everything that changes a vector: configuration, weights, tokenizer, run-time precision.
+///
+/// BLAKE3 of those, in hexadecimal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Fingerprint(pub String);
+
+impl std::fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The vector space that an encoder projects into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Identity of the space.
+    pub fingerprint: Fingerprint,
+    /// The model's name, for people.
+    pub model: String,
+    /// Dimension of every embedding.
+    pub dim: usize,
+}
+
+/// Projects both modalities into one space.
+///
+/// Embeddings of one input agree across batches to rounding (cosine > 0.9999), not to the bit.
+pub trait Encoder {
+    /// The space of every embedding this encoder returns.
+    fn space(&self) -> &Space;
+
+    /// How a decoded picture becomes the input of [`Encoder::encode_images`].
+    ///
+    /// It is separate so that it can run on the threads that decode, in front of the one that encodes.
+    fn preprocess(&self) -> &Preprocess;
+
+    /// One embedding for each picture; every picture must come out of [`Preprocess::apply`].
+    ///
+    /// # Errors
+    /// [`crate::Error::Encoder`] if the batch cannot be encoded.
+    fn encode_images(&mut self, pictures: &[Pixels]) -> Result<Vec<Embedding>>;
+
+    /// One embedding for each text. Texts longer than the model's context are cut.
+    ///
+    /// # Errors
+    /// [`crate::Error::Encoder`] if the batch cannot be encoded.
+    fn encode_texts(&mut self, texts: &[&str]) -> Result<Vec<Embedding>>;
+}

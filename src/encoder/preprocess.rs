@@ -1,0 +1,152 @@
+//! From a decoded picture to the square that an image tower reads.
+//!
+//! Resizing uses `fast_image_resize`, whose filters are Pillow's (support scaled with the reduction, i.e.
+//! antialiased); a pixel may differ from Pillow by 1/255 through rounding.
+
+use fast_image_resize as fir;
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::pixels::Pixels;
+
+/// How a picture of any shape becomes a square.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resize {
+    /// Both sides to the size, ignoring the aspect.
+    Squash,
+    /// The shorter side to the size, then the middle square.
+    ShortestEdgeCrop,
+}
+
+/// Interpolation, antialiased when reducing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Filter {
+    /// Triangle, support 1.
+    Bilinear,
+    /// Catmull-Rom with a = -0.5, support 2.
+    Bicubic,
+}
+
+/// How a picture becomes the input of an image tower. A part of `model.json`; every field changes vectors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preprocess {
+    /// Side of the square in pixels.
+    pub size: u32,
+    /// How the square is made.
+    pub resize: Resize,
+    /// Interpolation.
+    pub filter: Filter,
+    /// Subtracted from each channel, in units of 0..=1.
+    pub mean: [f32; 3],
+    /// Each channel is divided by it afterwards.
+    pub std: [f32; 3],
+}
+
+impl Preprocess {
+    /// The square that the tower reads; [`Preprocess::mean`] and [`Preprocess::std`] are applied by the encoder.
+    ///
+    /// # Errors
+    /// [`Error::Encoder`] if the resizer refuses, which no picture of a positive size makes it do.
+    pub fn apply(&self, picture: &Pixels) -> Result<Pixels> {
+        let (width, height) = (picture.width(), picture.height());
+        if (width, height) == (self.size, self.size) {
+            return Ok(picture.clone());
+        }
+        let square = match self.resize {
+            Resize::Squash => resize(picture, self.size, self.size, self.filter)?,
+            Resize::ShortestEdgeCrop => {
+                let (to_width, to_height) = shortest_edge(width, height, self.size);
+                crop_middle(&resize(picture, to_width, to_height, self.filter)?, self.size)?
+            }
+        };
+        Ok(square)
+    }
+}
+
+/// The size whose shorter side is `size`; the longer is rounded down, as torchvision does.
+fn shortest_edge(width: u32, height: u32, size: u32) -> (u32, u32) {
+    let longer = |long: u32, short: u32| {
+        u32::try_from(u64::from(size) * u64::from(long) / u64::from(short)).unwrap_or(u32::MAX)
+    };
+    if width <= height { (size, longer(height, width)) } else { (longer(width, height), size) }
+}
+
+fn resize(picture: &Pixels, width: u32, height: u32, filter: Filter) -> Result<Pixels> {
+    let refused = |reason: String| Error::Encoder {
+        reason: format!("cannot resize to {width}×{height}: {reason}"),
+    };
+    let source =
+        TypedImageRef::<U8x3>::from_buffer(picture.width(), picture.height(), picture.rgb())
+            .map_err(|error| refused(error.to_string()))?;
+    let mut rgb = vec![0; width as usize * height as usize * 3];
+    let mut target = TypedImage::<U8x3>::from_buffer(width, height, &mut rgb)
+        .map_err(|error| refused(error.to_string()))?;
+    let filter = match filter {
+        Filter::Bilinear => fir::FilterType::Bilinear,
+        Filter::Bicubic => fir::FilterType::CatmullRom,
+    };
+    let options =
+        fir::ResizeOptions::new().resize_alg(fir::ResizeAlg::Convolution(filter)).use_alpha(false);
+    // The typed call compiles the code of one pixel type into this crate; the other compiles all of them.
+    fir::Resizer::new()
+        .resize_typed(&source, &mut target, &options)
+        .map_err(|error| refused(error.to_string()))?;
+    Pixels::new(width, height, rgb)
+}
+
+/// The middle `size × size` pixels; both sides are at least `size`. Half pixels round as in torchvision's
+/// `center_crop`: to the nearest even.
+fn crop_middle(picture: &Pixels, size: u32) -> Result<Pixels> {
+    let half = |excess: u32| (f64::from(excess) / 2.0).round_ties_even() as usize;
+    let (left, top) = (half(picture.width() - size), half(picture.height() - size));
+    let (row_bytes, size_bytes) = (picture.width() as usize * 3, size as usize * 3);
+    let rows = picture.rgb().chunks_exact(row_bytes).skip(top).take(size as usize);
+    let rgb = rows.flat_map(|row| &row[left * 3..left * 3 + size_bytes]).copied().collect();
+    Pixels::new(size, size, rgb)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn preprocess(size: u32, resize: Resize) -> Preprocess {
+        Preprocess { size, resize, filter: Filter::Bilinear, mean: [0.0; 3], std: [1.0; 3] }
+    }
+
+    fn gradient(width: u32, height: u32) -> Pixels {
+        let rgb =
+            (0..height).flat_map(|y| (0..width).flat_map(move |x| [x as u8, y as u8, 7])).collect();
+        Pixels::new(width, height, rgb).unwrap()
+    }
+
+    #[test]
+    fn crop_takes_the_middle() {
+        let square = preprocess(4, Resize::ShortestEdgeCrop).apply(&gradient(4, 10)).unwrap();
+        let rows: Vec<u8> = square.rgb().chunks(12).map(|row| row[1]).collect();
+        assert_eq!(rows, [3, 4, 5, 6]);
+    }
+
+    /// Reference values: Pillow 11 `Image.resize((2, 2), BILINEAR)` of the same 4×4 gradient scaled by 16.
+    #[test]
+    fn squash_is_antialiased() {
+        let rgb = (0..16).flat_map(|i| [16 * (i % 4) as u8, 16 * (i / 4) as u8, 9]).collect();
+        let square = preprocess(2, Resize::Squash).apply(&Pixels::new(4, 4, rgb).unwrap()).unwrap();
+        assert_eq!(square.rgb(), [11, 11, 9, 37, 11, 9, 11, 37, 9, 37, 37, 9]);
+    }
+
+    #[test]
+    fn extreme_shapes_stay_square() {
+        for (width, height) in [(1, 1), (1, 300), (300, 1), (3, 2)] {
+            for resize in [Resize::Squash, Resize::ShortestEdgeCrop] {
+                let square = preprocess(8, resize).apply(&gradient(width, height)).unwrap();
+                assert_eq!((square.width(), square.height()), (8, 8));
+                assert_eq!(square.rgb()[2], 7);
+            }
+        }
+    }
+}
