@@ -126,7 +126,7 @@ mod tests {
         }
     }
 
-    const REFERENCE: [f64; 2] = [0.0, 0.0];
+    const REFERENCE: [f64; 2] = [0.6748931920328622, -1.6442588418872668];
 
     #[test]
     fn a_restored_run_goes_on_as_if_never_interrupted() {
