@@ -14,7 +14,10 @@ mod pixels;
 mod query;
 
 pub mod encoder;
+pub mod eval;
 pub mod media;
+#[cfg(feature = "torch")]
+pub mod train;
 
 pub use embedding::Embedding;
 pub use error::{Error, ErrorKind, Result};

@@ -108,6 +108,19 @@ impl Checkpoint {
         }
     }
 
+    /// Compares one tensor's shape with the one that is needed.
+    ///
+    /// # Errors
+    /// [`Error::BadModel`] naming the tensor.
+    pub(crate) fn expect_shape(&self, name: &str, shape: &[i64]) -> Result<()> {
+        match self.entry(name)? {
+            entry if entry.shape == shape => Ok(()),
+            entry => {
+                Err(self.bad(name, format!("expected shape {shape:?}, found {:?}", entry.shape)))
+            }
+        }
+    }
+
     /// One tensor's values as f32 on a device.
     ///
     /// # Errors
