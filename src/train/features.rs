@@ -17,7 +17,7 @@ use crate::pixels::Pixels;
 use crate::train::run::write_atomically;
 
 /// Pictures that go through the tower at once; small batches stay in the processor's cache.
-pub(super) const BATCH: usize = 16;
+pub(super) const BATCH: usize = 8;
 
 /// The smallest part of a picture's area that a random crop keeps.
 const LEAST_AREA: f64 = 0.6;
