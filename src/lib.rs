@@ -13,6 +13,7 @@ mod item;
 mod pixels;
 mod query;
 
+mod catalog;
 pub mod encoder;
 
 pub use embedding::Embedding;
