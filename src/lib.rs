@@ -15,6 +15,7 @@ mod query;
 
 mod catalog;
 pub mod encoder;
+pub mod media;
 
 pub use embedding::Embedding;
 pub use error::{Error, ErrorKind, Result};
