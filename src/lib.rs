@@ -14,6 +14,7 @@ mod pixels;
 mod query;
 
 pub mod encoder;
+pub mod index;
 
 pub use embedding::Embedding;
 pub use error::{Error, ErrorKind, Result};
