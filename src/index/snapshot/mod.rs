@@ -11,12 +11,14 @@ mod tests;
 mod upper;
 mod write;
 
+use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
 pub use write::write_snapshot;
 
 use self::format::{Header, Kind, Section};
 use self::map::Map;
+use super::best::Ranked;
 use super::graph::Upper;
 use super::plan::{DEFAULT_EF, Plan, Situation, plan};
 use super::walk::Walk;
@@ -177,7 +179,7 @@ impl Snapshot {
             .filter(|found| accept.is_none_or(|accept| accept(found.key)))
             .collect();
         // Equal scores are ordered by node so far.
-        found.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.key.cmp(&b.key)));
+        found.sort_by_key(|&found| Reverse(Ranked(found)));
         found.truncate(k);
         found
     }

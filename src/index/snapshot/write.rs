@@ -8,7 +8,7 @@ use bytemuck::cast_slice;
 
 use super::format::{ALIGNMENT, Header, Kind, Section, header_len, padded};
 use super::{SnapshotMeta, upper};
-use crate::error::{Result, io_at};
+use crate::error::{Error, Result, io_at};
 use crate::index::graph::Graph;
 use crate::index::{NodeVectors, check_dim};
 
@@ -18,8 +18,8 @@ use crate::index::{NodeVectors, check_dim};
 /// replaces. One process at a time may write to a path.
 ///
 /// # Errors
-/// [`crate::Error::Dimension`] if nodes and `meta` disagree, [`crate::Error::BadEmbedding`] if the vectors are
-/// not one unit vector a key, [`crate::Error::Io`].
+/// [`Error::Dimension`] if nodes and `meta` disagree, [`Error::BadEmbedding`] if the vectors are not one unit
+/// vector a key, [`Error::BadOption`] if the graph is of other nodes, [`Error::Io`].
 pub fn write_snapshot(
     path: &Path,
     meta: &SnapshotMeta,
@@ -32,7 +32,10 @@ pub fn write_snapshot(
     let mut contents: Vec<(Kind, &[u8])> =
         vec![(Kind::Ids, cast_slice(nodes.keys)), (Kind::Vectors, cast_slice(nodes.vectors))];
     if let Some(graph) = graph {
-        check_dim(nodes.len() * graph.width, graph.layer0.len())?;
+        if graph.layer0.len() != nodes.len() * graph.width {
+            let reason = format!("the graph was not built from these {} nodes", nodes.len());
+            return Err(Error::BadOption { reason });
+        }
         contents.push((Kind::Layer0, cast_slice(&graph.layer0)));
         contents.push((Kind::Upper, cast_slice(&upper)));
         contents.push((Kind::Orphans, cast_slice(&graph.orphans)));
