@@ -16,6 +16,7 @@ mod query;
 mod catalog;
 pub mod encoder;
 pub mod media;
+pub mod index;
 
 pub use embedding::Embedding;
 pub use error::{Error, ErrorKind, Result};
