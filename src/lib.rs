@@ -15,8 +15,9 @@ mod query;
 
 mod catalog;
 pub mod encoder;
-pub mod media;
 pub mod index;
+pub mod library;
+pub mod media;
 
 pub use embedding::Embedding;
 pub use error::{Error, ErrorKind, Result};

@@ -20,12 +20,14 @@ pub(crate) struct Batch<'a> {
     path: &'a Path,
     generation: u64,
     n_rows: usize,
+    /// Contents that lost an item. Whether nothing needs them any more is known at the end only.
+    loose: Vec<(Modality, ContentHash)>,
 }
 
 impl<'a> Batch<'a> {
     pub(super) fn new(transaction: Transaction<'a>, path: &'a Path) -> Result<Self> {
         let generation = View { connection: &transaction, path }.generation()? + 1;
-        Ok(Self { transaction, path, generation, n_rows: 0 })
+        Ok(Self { transaction, path, generation, n_rows: 0, loose: Vec::new() })
     }
 
     /// The catalog as this transaction has changed it.
@@ -33,13 +35,11 @@ impl<'a> Batch<'a> {
         View { connection: &self.transaction, path: self.path }
     }
 
-    /// Whether one more picture or text with all that hangs on it might exceed a batch.
-    pub(crate) fn is_full(&self) -> bool {
-        self.n_rows + 4 > MAX_BATCH_ROWS
-    }
-
-    /// Makes everything durable; the new generation.
-    pub(crate) fn commit(self) -> Result<u64> {
+    /// Drops embeddings that nothing needs any more and makes everything durable; the new generation.
+    pub(crate) fn commit(mut self) -> Result<u64> {
+        for (modality, hash) in std::mem::take(&mut self.loose) {
+            self.drop_embedding_if_orphan(modality, hash)?;
+        }
         self.execute("UPDATE state SET generation = ?1", params![self.generation.cast_signed()])?;
         self.transaction.commit().map_err(sql(self.path, "commit"))?;
         Ok(self.generation)
@@ -74,7 +74,7 @@ impl<'a> Batch<'a> {
         Ok(id)
     }
 
-    /// Replaces everything that is known of an item that is there; removes the embedding that nothing needs now.
+    /// Replaces everything that is known of an item that is there.
     pub(crate) fn replace_item(&mut self, old: &Item, new: Item, scan: i64) -> Result<()> {
         let (old_content, id) = ((old.modality, old.content_hash), old.id);
         let stored = StoredItem { item: Item { id, ..new }, scan, generation: self.generation };
@@ -84,27 +84,27 @@ impl<'a> Batch<'a> {
         let update = format!("UPDATE items SET {} WHERE id = ?1", columns.join(", "));
         self.put(&update, row::item_values(&stored))?;
         if let (modality, Some(hash)) = old_content {
-            self.drop_embedding_if_orphan(modality, hash)?;
+            self.loose.push((modality, hash));
         }
         Ok(())
     }
 
-    /// Removes an item, the texts that describe it, and the embeddings that nothing needs now. Returns how many
-    /// items went; the manifests of the texts are read again next time.
-    pub(crate) fn remove_item(&mut self, id: ItemId) -> Result<u64> {
-        let Some(stored) = self.view().item(id)? else { return Ok(0) };
-        let mut n_removed = 1;
+    /// Removes an item and the texts that describe it. Returns what went; the manifests of the texts are read
+    /// again next time.
+    pub(crate) fn remove_item(&mut self, id: ItemId) -> Result<Vec<Modality>> {
+        let Some(stored) = self.view().item(id)? else { return Ok(Vec::new()) };
+        let mut removed = vec![stored.item.modality];
         for text in self.view().texts_of(id)? {
-            n_removed += self.remove_item(text.item.id)?;
+            removed.extend(self.remove_item(text.item.id)?);
             self.forget_completeness(&text.item)?;
         }
         self.execute("DELETE FROM items WHERE id = ?1", params![id.0])?;
         if let (Some(hash), Status::Ok | Status::Truncated) =
             (stored.item.content_hash, stored.item.status)
         {
-            self.drop_embedding_if_orphan(stored.item.modality, hash)?;
+            self.loose.push((stored.item.modality, hash));
         }
-        Ok(n_removed)
+        Ok(removed)
     }
 
     /// Adds the embedding of a content that has none; its key.
@@ -175,7 +175,7 @@ impl<'a> Batch<'a> {
         )
     }
 
-    fn drop_embedding_if_orphan(&mut self, modality: Modality, hash: ContentHash) -> Result<()> {
+    fn drop_embedding_if_orphan(&self, modality: Modality, hash: ContentHash) -> Result<()> {
         if self.view().content_is_live(modality, hash)? {
             return Ok(());
         }
@@ -216,6 +216,7 @@ impl<'a> Batch<'a> {
         let checksum = row::checksum(&values);
         values.push(checksum.into());
         self.n_rows += 1;
+        debug_assert!(self.n_rows <= MAX_BATCH_ROWS, "callers write in small batches");
         self.execute(statement, params_from_iter(values))
     }
 

@@ -118,6 +118,21 @@ impl View<'_> {
         )
     }
 
+    /// The members of a tar that its reading number `scan` has taken already.
+    pub(crate) fn members_of_scan(&self, tar: &Path, scan: i64) -> Result<Vec<PathBuf>> {
+        let failed = || sql(self.path, "read items");
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT member FROM items WHERE source_kind = 'tar' AND container = ?1 AND scan = ?2",
+            )
+            .map_err(failed())?;
+        statement
+            .query_map(params![source::bytes(tar), scan], |row| Ok(source::path(row.get(0)?)))
+            .and_then(Iterator::collect)
+            .map_err(failed())
+    }
+
     /// The members or rows of a tar or manifest that could not be used, with the reason; in the order of ids.
     pub(crate) fn failures_in(&self, container: &Path) -> Result<Vec<StoredItem>> {
         self.many(

@@ -5,6 +5,7 @@
 //! leaves this module.
 
 mod batch;
+mod check;
 mod containers;
 mod embeddings;
 mod items;
@@ -24,7 +25,7 @@ use crate::error::{Error, Result};
 pub(crate) use batch::Batch;
 pub(crate) use containers::{Container, ContainerKind};
 pub(crate) use embeddings::StoredEmbedding;
-pub(crate) use items::{Counts, StoredItem};
+pub(crate) use items::StoredItem;
 
 /// The name of the database file in a library's directory.
 pub(crate) const FILE_NAME: &str = "catalog.db";
@@ -139,27 +140,6 @@ impl View<'_> {
             .map(Some)
             .or_else(none_if_absent)
             .map_err(sql(self.path, "read the space"))
-    }
-
-    /// What SQLite itself and the foreign keys find wrong; empty if nothing.
-    pub(crate) fn integrity(&self) -> Result<Vec<String>> {
-        let failed = || sql(self.path, "check the file");
-        let mut statement =
-            self.connection.prepare("PRAGMA integrity_check(100)").map_err(failed())?;
-        let mut findings: Vec<String> = statement
-            .query_map([], |row| row.get(0))
-            .and_then(Iterator::collect)
-            .map_err(failed())?;
-        findings.retain(|finding| finding != "ok");
-        let mut statement = self.connection.prepare("PRAGMA foreign_key_check").map_err(failed())?;
-        let dangling: Vec<(String, Option<i64>, String)> = statement
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .and_then(Iterator::collect)
-            .map_err(failed())?;
-        findings.extend(dangling.into_iter().map(|(table, row, parent)| {
-            format!("{table} row {} names a row of {parent} that is not there", row.unwrap_or(0))
-        }));
-        Ok(findings)
     }
 }
 

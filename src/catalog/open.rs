@@ -19,9 +19,14 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Catalog {
+    /// Makes a library's directory, for its owner only, if it is absent.
+    pub(crate) fn create_dir(dir: &Path) -> Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io_at("create", dir))
+    }
+
     /// Opens the catalog in `dir` for writing; makes directory and file, for their owner only, if absent.
     pub(crate) fn create_or_open(dir: &Path) -> Result<Self> {
-        create_dir(dir)?;
+        Self::create_dir(dir)?;
         let path = dir.join(FILE_NAME);
         create_file(&path)?;
         verify_header(&path)?;
@@ -52,10 +57,6 @@ impl Catalog {
 
 fn exists(path: &Path) -> Result<bool> {
     path.try_exists().map_err(io_at("look at", path))
-}
-
-fn create_dir(dir: &Path) -> Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io_at("create", dir))
 }
 
 /// SQLite gives its side files the mode of the database file, so only this one needs care.

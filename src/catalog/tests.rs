@@ -93,7 +93,7 @@ fn ids_are_never_used_again() {
     let dir = tempfile::tempdir().unwrap();
     let (mut catalog, space, id) = filled(dir.path());
     let mut batch = catalog.batch().unwrap();
-    assert_eq!(batch.remove_item(id).unwrap(), 1);
+    assert_eq!(batch.remove_item(id).unwrap(), [Modality::Image]);
     let again = batch.add_item(photo("/a.png", 1), 0).unwrap();
     let hash = ContentHash([1; 32]);
     let key = batch.add_embedding(space.id, Modality::Image, hash, embedding(2.0)).unwrap();
@@ -116,7 +116,7 @@ fn an_image_takes_its_captions_along_and_shared_embeddings_stay() {
     batch.commit().unwrap();
 
     let mut batch = catalog.batch().unwrap();
-    assert_eq!(batch.remove_item(id).unwrap(), 2);
+    assert_eq!(batch.remove_item(id).unwrap(), [Modality::Image, Modality::Text]);
     batch.commit().unwrap();
     let view = catalog.view();
     assert!(view.has_embedding(space.id, Modality::Image, ContentHash([1; 32])).unwrap());
