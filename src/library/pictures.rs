@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::Stage;
 use super::prepare::{Input, Job, Outcome, Prepared};
-use super::report::{Effect, Report};
+use super::report::{Effect, Report, label};
 use super::roots::is_gone;
 use super::run::Run;
 use crate::catalog::{Batch, SpaceId, StoredItem};
@@ -118,7 +118,7 @@ pub(super) fn put_picture(
     let scan = picture.scan;
     if matches!(picture.outcome, Outcome::Vanished) {
         // If it was known, it is forgotten with all that is gone.
-        report.skipped.push(picture.source.to_string(), "vanished while it was indexed");
+        report.skipped.push(label(&picture.source), "vanished while it was indexed");
         return Ok(None);
     }
     let item = Item { metadata, ..into_item(picture, encoded) };

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::item::Modality;
+use crate::item::{Modality, Source};
 
 /// How many skipped files are listed by name; all are counted.
 pub const MAX_LISTED: usize = 1_000;
@@ -120,6 +120,20 @@ impl Skips {
         if self.listed.len() < MAX_LISTED {
             self.listed.push(Skip { path: path.as_ref().into(), reason: reason.into() });
         }
+    }
+}
+
+/// How a source is named in a list: as it is written, and in bytes, since a path need not be text.
+pub(super) fn label(source: &Source) -> PathBuf {
+    match source {
+        Source::File { path } => path.clone(),
+        Source::TarMember { tar, member } => {
+            let mut label = tar.clone().into_os_string();
+            label.push("!");
+            label.push(member);
+            label.into()
+        }
+        Source::ManifestRow { .. } | Source::Inline { .. } => source.to_string().into(),
     }
 }
 

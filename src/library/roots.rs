@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::plan::{self, Change, Reading};
+use super::report::label;
 use super::{IndexOptions, Progress, Report, Stage};
 use crate::catalog::View;
 use crate::error::{Error, Result, io_at};
@@ -80,8 +81,8 @@ pub(super) fn repeat_failure(report: &mut Report, item: &Item) {
     let reason = item.reason.clone().unwrap_or_default();
     match item.status {
         Status::Ok => {}
-        Status::Truncated => report.truncated.push(item.source.to_string(), reason),
-        Status::Failed => report.skipped.push(item.source.to_string(), reason),
+        Status::Truncated => report.truncated.push(label(&item.source), reason),
+        Status::Failed => report.skipped.push(label(&item.source), reason),
     }
 }
 
