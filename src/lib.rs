@@ -13,8 +13,11 @@ mod item;
 mod pixels;
 mod query;
 
+mod catalog;
 pub mod encoder;
 pub mod eval;
+pub mod index;
+pub mod library;
 pub mod media;
 #[cfg(feature = "torch")]
 pub mod train;
