@@ -277,7 +277,7 @@ fn damage_is_found_and_named() {
     let place = three_photos();
     run(&place, &["index", "photos"]);
     check(&place);
-    let snapshot = place.library_files("snapshot-image").remove(0);
+    let snapshot = place.library_files("snapshot-1-image").remove(0);
     let length = fs::metadata(&snapshot).unwrap().len();
     let file = OpenOptions::new().write(true).open(&snapshot).unwrap();
     file.set_len(length / 2).unwrap();
