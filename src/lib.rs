@@ -15,9 +15,12 @@ mod query;
 
 mod catalog;
 pub mod encoder;
+pub mod eval;
 pub mod index;
 pub mod library;
 pub mod media;
+#[cfg(feature = "torch")]
+pub mod train;
 
 pub use embedding::Embedding;
 pub use error::{Error, ErrorKind, Result};
