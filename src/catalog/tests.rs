@@ -159,8 +159,9 @@ fn foreign_newer_and_broken_files_stay_untouched() {
         catalog.connection.pragma_update(None, "user_version", 99).unwrap();
     };
     let text = |dir: &Path| fs::write(dir.join(FILE_NAME), "hello").unwrap();
-    let cases: [(&dyn Fn(&Path), &str); 4] = [
-        (&foreign, "its application id is 0x0"),
+    type Make<'a> = &'a dyn Fn(&Path);
+    let cases = [
+        (&foreign as Make<'_>, "its application id is 0x0"),
         (&marked, "its application id is 0x7"),
         (&newer, "has version 99, this mmsearch knows up to 1"),
         (&text, "it is not a SQLite database"),
