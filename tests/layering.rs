@@ -1,4 +1,5 @@
 //! Imports go down only, and each outside library has one home; the sources are read to see it.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "these are tests")]
 
 use std::collections::HashMap;
 use std::fs;

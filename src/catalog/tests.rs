@@ -94,6 +94,8 @@ fn ids_are_never_used_again() {
     let (mut catalog, space, id) = filled(dir.path());
     let mut batch = catalog.batch().unwrap();
     assert_eq!(batch.remove_item(id).unwrap(), [Modality::Image]);
+    batch.commit().unwrap();
+    let mut batch = catalog.batch().unwrap();
     let again = batch.add_item(photo("/a.png", 1), 0).unwrap();
     let hash = ContentHash([1; 32]);
     let key = batch.add_embedding(space.id, Modality::Image, hash, embedding(2.0)).unwrap();
