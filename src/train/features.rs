@@ -2,7 +2,6 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::thread;
 
 use tch::{Kind, Tensor};
 
@@ -12,7 +11,7 @@ use crate::encoder::dual::{guarded, image_input};
 use crate::encoder::files::read_file;
 use crate::encoder::tower::ImageTower;
 use crate::error::{Error, Result};
-use crate::media::Pairs;
+use crate::media::{Pairs, in_parallel};
 use crate::pixels::Pixels;
 use crate::train::run::write_atomically;
 
@@ -47,23 +46,6 @@ pub(super) fn view(
         }
     }
     preprocess.apply(&Pixels::new(crop_width, crop_height, rgb)?)
-}
-
-/// Runs `make` for each index on all processors; results keep their order.
-pub(super) fn in_parallel<T: Send>(n: usize, make: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    let n_threads = thread::available_parallelism().map_or(1, usize::from);
-    let share = n.div_ceil(n_threads).max(1);
-    thread::scope(|scope| {
-        let make = &make;
-        let range = |t: usize| (t * share).min(n)..((t + 1) * share).min(n);
-        let threads: Vec<_> = (0..n_threads)
-            .map(|t| scope.spawn(move || range(t).map(make).collect::<Vec<T>>()))
-            .collect();
-        threads
-            .into_iter()
-            .flat_map(|thread| thread.join().expect("decoding catches its panics"))
-            .collect()
-    })
 }
 
 /// What decides the features of a set of images.
@@ -179,11 +161,5 @@ mod tests {
             (0..100).all(|seed| random(seed).rgb()[1] < random(seed).rgb()[7 * 24 + 1]),
             "never upside down"
         );
-    }
-
-    #[test]
-    fn results_keep_their_order() {
-        assert_eq!(in_parallel(7, |i| i * i), [0, 1, 4, 9, 16, 25, 36]);
-        assert_eq!(in_parallel(0, |i| i), []);
     }
 }

@@ -19,8 +19,22 @@ pub(crate) struct Cli {
     #[arg(long, global = true, value_name = "MODEL")]
     pub(crate) model: Option<String>,
 
+    /// Where the model runs
+    #[cfg(feature = "torch")]
+    #[arg(long, global = true, value_enum, default_value_t = DeviceArg::Cpu)]
+    pub(crate) device: DeviceArg,
+
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+#[cfg(feature = "torch")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DeviceArg {
+    /// The processor
+    Cpu,
+    /// The first NVIDIA card
+    Cuda,
 }
 
 #[derive(Debug, Subcommand)]
@@ -30,6 +44,11 @@ pub(crate) enum Command {
     Status(StatusArgs),
     Forget(ForgetArgs),
     Check(CheckArgs),
+    #[cfg(feature = "torch")]
+    Model(ModelArgs),
+    #[cfg(feature = "torch")]
+    Train(TrainArgs),
+    Eval(EvalArgs),
     #[command(hide = true)]
     Completions(CompletionsArgs),
 }
@@ -128,4 +147,79 @@ pub(crate) struct CheckArgs {
 #[derive(Args, Debug)]
 pub(crate) struct CompletionsArgs {
     pub(crate) shell: clap_complete::Shell,
+}
+
+/// List, describe or test models
+#[cfg(feature = "torch")]
+#[derive(Args, Debug)]
+pub(crate) struct ModelArgs {
+    #[command(subcommand)]
+    pub(crate) command: ModelCommand,
+}
+
+#[cfg(feature = "torch")]
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// The models that --model knows by name
+    List,
+    /// What a model is made of
+    Info {
+        /// Print one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compare a model with the values that its golden file says it must give
+    Verify {
+        /// Print one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Train a model on images with captions
+///
+/// Every epoch is measured on the recipe's val pairs; the best epoch's model is in OUT/model. After Ctrl-C, --resume
+/// goes on after the last whole epoch.
+#[cfg(feature = "torch")]
+#[derive(Args, Debug)]
+pub(crate) struct TrainArgs {
+    /// A recipe, as in recipes/
+    #[arg(long, value_name = "FILE")]
+    pub(crate) recipe: PathBuf,
+
+    /// The directory that the recipe's paths start from
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) data: PathBuf,
+
+    /// The run directory: the log, the state to go on from, and the model
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+
+    /// Go on with the run in OUT
+    #[arg(long)]
+    pub(crate) resume: bool,
+
+    /// Print JSON Lines: one for each epoch
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Measure how well a model finds the images of captions and the captions of images
+#[derive(Args, Debug)]
+pub(crate) struct EvalArgs {
+    /// A manifest, or a directory or tar with captions.jsonl or with a text file beside each image
+    #[arg(long, value_name = "PATH")]
+    pub(crate) pairs: PathBuf,
+
+    /// The images' directory or tar [default: where the pairs are]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) images: Option<PathBuf>,
+
+    /// Only pairs of this split
+    #[arg(long)]
+    pub(crate) split: Option<String>,
+
+    /// Print one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }

@@ -41,7 +41,7 @@ struct TallyLine {
 pub(crate) fn run(cli: &Cli, arguments: &IndexArgs) -> Result<Exit> {
     let interrupt = Interrupt::install()?;
     let mut library = Library::create_or_open(&place::library(cli)?, LibraryOptions::default())?;
-    let mut encoder = load_encoder(cli.model.as_deref())?;
+    let mut encoder = load_encoder(cli)?;
     let options = IndexOptions {
         prune_missing_root: arguments.prune_missing_root,
         ..IndexOptions::default()

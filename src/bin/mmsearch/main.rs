@@ -3,15 +3,20 @@
 mod check;
 mod cli;
 mod completions;
+mod eval;
 mod exit;
 mod forget;
 mod index;
 mod model;
+#[cfg(feature = "torch")]
+mod models;
 mod output;
 mod place;
 mod progress;
 mod query;
 mod status;
+#[cfg(feature = "torch")]
+mod train;
 
 use std::panic::catch_unwind;
 use std::process::ExitCode;
@@ -36,6 +41,11 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Status(arguments) => status::run(cli, arguments),
         Command::Forget(arguments) => forget::run(cli, arguments),
         Command::Check(arguments) => check::run(cli, arguments),
+        #[cfg(feature = "torch")]
+        Command::Model(arguments) => models::run(cli, arguments),
+        #[cfg(feature = "torch")]
+        Command::Train(arguments) => train::run(cli, arguments),
+        Command::Eval(arguments) => eval::run(cli, arguments),
         Command::Completions(arguments) => completions::run(arguments),
     }
 }

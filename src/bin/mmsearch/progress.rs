@@ -59,6 +59,18 @@ fn new_bar(progress: &Progress) -> ProgressBar {
     bar
 }
 
+/// A bar that counts, with the rate and the time left; the prefix stands behind the name.
+pub(crate) fn counting_bar(name: &str) -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) =
+        ProgressStyle::with_template("{msg} {prefix} {wide_bar} {pos}/{len} {per_sec}, {eta} left")
+    {
+        bar.set_style(style);
+    }
+    bar.set_message(name.to_string());
+    bar
+}
+
 /// The stage's name, in JSON and in front of the bar.
 pub(crate) fn stage_name(stage: Stage) -> &'static str {
     match stage {

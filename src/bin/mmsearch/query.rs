@@ -61,7 +61,7 @@ pub(crate) fn run(cli: &Cli, arguments: &QueryArgs) -> Result<Exit> {
         tell("mmsearch: the library is empty; fill it with `mmsearch index`");
         return Ok(Exit::NothingFound);
     }
-    let mut encoder = load_encoder(cli.model.as_deref())?;
+    let mut encoder = load_encoder(cli)?;
     let hits = library.search(encoder.as_mut(), &query)?;
     for warning in library.take_warnings() {
         tell(&format!("warning: {warning}"));
