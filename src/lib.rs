@@ -15,6 +15,7 @@ mod query;
 
 pub mod encoder;
 pub mod index;
+pub mod media;
 
 pub use embedding::Embedding;
 pub use error::{Error, ErrorKind, Result};

@@ -6,7 +6,26 @@
 mod fake;
 mod preprocess;
 
+#[cfg(feature = "torch")]
+pub(crate) mod checkpoint;
+#[cfg(feature = "torch")]
+pub mod config;
+#[cfg(feature = "torch")]
+pub(crate) mod dual;
+#[cfg(feature = "torch")]
+pub(crate) mod files;
+#[cfg(feature = "torch")]
+mod golden;
+#[cfg(feature = "torch")]
+pub(crate) mod tokenizer;
+#[cfg(feature = "torch")]
+pub(crate) mod tower;
+
+#[cfg(feature = "torch")]
+pub use dual::{Device, DualEncoder};
 pub use fake::FakeEncoder;
+#[cfg(feature = "torch")]
+pub use golden::{Agreement, LEAST_COSINE};
 pub use preprocess::{Filter, Preprocess, Resize};
 
 use crate::embedding::Embedding;

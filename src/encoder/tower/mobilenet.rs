@@ -1,0 +1,122 @@
+//! MobileNetV2 (arXiv 1801.04381). It differs from torchvision's in three ways: batch norm is folded into the
+//! convolutions, a stride-2 convolution pads only right and bottom (as TensorFlow's "same" does for even sides),
+//! and there is no classifier.
+
+use tch::Tensor;
+
+use super::{Init, TensorSpec, Weights};
+use crate::encoder::config::{Activation, Mobilenet};
+
+/// A convolution of the tower, in the order of the checkpoint: `PREFIX.convNN.weight`, `PREFIX.convNN.bias`.
+struct Plan {
+    n_in: i64,
+    n_out: i64,
+    kernel: i64,
+    stride: i64,
+    groups: i64,
+    activated: bool,
+    /// Adds the input of the block, which began so many convolutions ago.
+    residual: Option<usize>,
+}
+
+/// The convolutions that a configuration calls for.
+fn plan(config: &Mobilenet) -> Vec<Plan> {
+    let conv = |n_in, n_out, kernel, stride, groups, activated| Plan {
+        n_in,
+        n_out,
+        kernel,
+        stride,
+        groups,
+        activated,
+        residual: None,
+    };
+    let mut plan = vec![conv(3, config.stem, 3, 2, 1, true)];
+    let mut channels = config.stem;
+    for stage in &config.stages {
+        for i in 0..stage.repeat {
+            let stride = if i == 0 { stage.stride } else { 1 };
+            let wide = channels * stage.expand;
+            if stage.expand != 1 {
+                plan.push(conv(channels, wide, 1, 1, 1, true));
+            }
+            plan.push(conv(wide, wide, 3, stride, wide, true));
+            let n_convs = if stage.expand == 1 { 2 } else { 3 };
+            let residual = (stride == 1 && channels == stage.channels).then_some(n_convs);
+            plan.push(Plan { residual, ..conv(wide, stage.channels, 1, 1, 1, false) });
+            channels = stage.channels;
+        }
+    }
+    plan.push(conv(channels, config.features, 1, 1, 1, true));
+    plan
+}
+
+pub(super) fn specs(config: &Mobilenet, prefix: &str) -> Vec<TensorSpec> {
+    let spec = |(i, conv): (usize, Plan)| {
+        let per_group = conv.n_in / conv.groups;
+        let shape = [conv.n_out, per_group, conv.kernel, conv.kernel];
+        let init = Init::he(per_group * conv.kernel * conv.kernel);
+        [
+            TensorSpec::new(format!("{prefix}.conv{i:02}.weight"), &shape, init),
+            TensorSpec::new(format!("{prefix}.conv{i:02}.bias"), &[conv.n_out], Init::Zeros),
+        ]
+    };
+    plan(config).into_iter().enumerate().flat_map(spec).collect()
+}
+
+struct Conv {
+    weight: Tensor,
+    bias: Tensor,
+    plan: Plan,
+}
+
+/// The tower's tensors.
+pub(crate) struct MobilenetLayers {
+    convs: Vec<Conv>,
+    activation: Activation,
+}
+
+impl MobilenetLayers {
+    pub(super) fn new(config: &Mobilenet, weights: &Weights, prefix: &str) -> Self {
+        let conv = |(i, plan): (usize, Plan)| Conv {
+            weight: weights.tensor(&format!("{prefix}.conv{i:02}.weight")),
+            bias: weights.tensor(&format!("{prefix}.conv{i:02}.bias")),
+            plan,
+        };
+        let convs = plan(config).into_iter().enumerate().map(conv).collect();
+        Self { convs, activation: config.activation }
+    }
+
+    /// Pixels `[n, 3, size, size]` to features `[n, features]`.
+    pub(super) fn forward(&self, pixels: &Tensor) -> Tensor {
+        let mut outputs = vec![pixels.shallow_clone()];
+        for (i, conv) in self.convs.iter().enumerate() {
+            let mut x = conv.forward(&outputs[i]); // [n, channels, height, width]
+            if conv.plan.activated {
+                x = self.activation.forward(&x);
+            }
+            if let Some(back) = conv.plan.residual {
+                x += &outputs[i + 1 - back];
+            }
+            outputs.push(x);
+        }
+        let last = outputs.last().expect("there is a stem");
+        last.mean_dim([2i64, 3].as_slice(), false, None)
+    }
+}
+
+impl Conv {
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let Plan { kernel, stride, groups, .. } = self.plan;
+        let padding = if kernel == 3 && stride == 1 { 1 } else { 0 };
+        // Right and bottom only; libtorch's own padding is symmetric.
+        let padded = if stride == 2 { x.constant_pad_nd([0, 1, 0, 1]) } else { x.shallow_clone() };
+        padded.conv2d(
+            &self.weight,
+            Some(&self.bias),
+            [stride, stride],
+            [padding, padding],
+            [1, 1],
+            groups,
+        )
+    }
+}

@@ -1,0 +1,43 @@
+//! Files that hold pictures: finding, opening and decoding them, and what they say about themselves.
+//!
+//! It owns every decision about untrusted files: which are looked at, how many bytes and pixels are read from
+//! them, and what is refused with a reason. It knows nothing of catalogs or encoders. Paths are kept as the bytes
+//! the system gave; they are never turned into text and back.
+
+mod budget;
+mod csv_rows;
+mod decode;
+mod exif;
+mod jpeg_end;
+mod manifest;
+mod open;
+mod tar;
+mod walk;
+
+pub use self::tar::{Member, tar_members};
+pub use decode::{Decoded, decode};
+pub use manifest::{Row, read_manifest};
+pub use open::{Stat, open_regular, read_regular};
+pub use walk::{Entry, Kind, Skipped, kind_of_name, no_decoder, root_path, walk};
+
+/// How much of one file is read and decoded at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Larger files and tar members are refused before they are read.
+    pub max_file_bytes: u64,
+    /// Pictures that declare more pixels are refused before the pixels are allocated. Decoded samples may take
+    /// four bytes for each of these, so a 16-bit picture with alpha is refused at half as many pixels.
+    pub max_pixels: u64,
+}
+
+impl Default for Limits {
+    /// 256 MiB and 100 megapixels.
+    fn default() -> Self {
+        Self { max_file_bytes: 256 << 20, max_pixels: 100_000_000 }
+    }
+}
+
+/// What the system said, as the tail of a reason.
+fn io_reason(action: &str, error: &std::io::Error) -> String {
+    format!("cannot {action} it: {error}")
+}
