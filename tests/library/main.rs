@@ -5,6 +5,7 @@
     unreachable_pub,
     reason = "these are tests"
 )]
+#![allow(clippy::cloned_ref_to_slice_refs, reason = "a list of one root reads best as a list")]
 
 mod app;
 #[path = "../common/mod.rs"]

@@ -89,7 +89,8 @@ fn a_damaged_snapshot_never_changes_an_answer() {
     let good_current = fs::read(&current).unwrap();
     drop(library);
 
-    let mut damages: Vec<(&str, Box<dyn Fn()>)> = vec![
+    type Damage<'a> = Box<dyn Fn() + 'a>;
+    let mut damages: Vec<(&str, Damage<'_>)> = vec![
         ("deleted", Box::new(|| fs::remove_file(&snapshot).unwrap())),
         ("empty", Box::new(|| fs::write(&snapshot, "").unwrap())),
         ("half", Box::new(|| fs::write(&snapshot, &good[..good.len() / 2]).unwrap())),
