@@ -2,6 +2,10 @@
 //!
 //! torch-sys knows the place and hands it to its direct dependents only; this script sets the rpath of our own
 //! programs and passes the place on as `DEP_MMSEARCH_LIBTORCH_LIB` to the build script of an app.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "cargo speaks to build scripts through the environment"
+)]
 
 use std::env;
 

@@ -1,5 +1,6 @@
 //! The program as a user or a script meets it: what it prints, and how it ends.
 #![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "these are tests")]
 
 mod common;
 
@@ -131,7 +132,7 @@ fn every_bad_file_has_a_reason_and_the_rest_is_indexed() {
     fs::write(place.photos().join(OsStr::from_bytes(b"caf\xe9.png")), png(RED, 9)).unwrap();
     fs::write(place.photos().join(OsStr::from_bytes(b"caf\xea.png")), "rubbish").unwrap();
     let secret = place.write("secret.png", png(BLUE, 9));
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).unwrap();
     // Root may read everything; then that file is simply indexed.
     let is_readable = File::open(&secret).is_ok();
 
@@ -277,7 +278,7 @@ fn damage_is_found_and_named() {
     let place = three_photos();
     run(&place, &["index", "photos"]);
     check(&place);
-    let snapshot = place.library_files("snapshot-image").remove(0);
+    let snapshot = place.library_files("snapshot-1-image").remove(0);
     let length = fs::metadata(&snapshot).unwrap().len();
     let file = OpenOptions::new().write(true).open(&snapshot).unwrap();
     file.set_len(length / 2).unwrap();

@@ -1,5 +1,7 @@
 //! Imports go down only, and each outside library has one home; the sources are read to see it.
 
+#![expect(clippy::unwrap_used, reason = "helpers of a test; clippy knows only its test functions")]
+
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;

@@ -94,6 +94,8 @@ fn ids_are_never_used_again() {
     let (mut catalog, space, id) = filled(dir.path());
     let mut batch = catalog.batch().unwrap();
     assert_eq!(batch.remove_item(id).unwrap(), [Modality::Image]);
+    batch.commit().unwrap();
+    let mut batch = catalog.batch().unwrap();
     let again = batch.add_item(photo("/a.png", 1), 0).unwrap();
     let hash = ContentHash([1; 32]);
     let key = batch.add_embedding(space.id, Modality::Image, hash, embedding(2.0)).unwrap();
@@ -159,8 +161,9 @@ fn foreign_newer_and_broken_files_stay_untouched() {
         catalog.connection.pragma_update(None, "user_version", 99).unwrap();
     };
     let text = |dir: &Path| fs::write(dir.join(FILE_NAME), "hello").unwrap();
-    let cases: [(&dyn Fn(&Path), &str); 4] = [
-        (&foreign, "its application id is 0x0"),
+    type Make<'a> = &'a dyn Fn(&Path);
+    let cases = [
+        (&foreign as Make<'_>, "its application id is 0x0"),
         (&marked, "its application id is 0x7"),
         (&newer, "has version 99, this mmsearch knows up to 1"),
         (&text, "it is not a SQLite database"),

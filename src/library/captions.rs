@@ -3,19 +3,19 @@
 //! A manifest is read twice: for the pictures beside it that are new, then for its captions. The image of a row
 //! is a file relative to the manifest's directory, or a member of an indexed tar that lies in that directory.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Stage;
-use super::pictures::{Encoded, put_item};
-use super::plan::{self, Change, Reading};
-use super::prepare::{Input, Job};
+use super::plan::{self, Reading};
 use super::report::Report;
 use super::roots::{is_gone, regular_file};
 use super::run::Run;
 use super::tars::{container, is_as_it_was};
-use crate::catalog::{Batch, ContainerKind, SpaceId};
+use super::write::{Encoded, Writer, text_item};
+use crate::catalog::ContainerKind;
 use crate::error::Result;
-use crate::item::{ContentHash, Item, ItemId, Metadata, Modality, Source, Status};
+use crate::item::{Item, ItemId, Modality, Source};
 use crate::media::{self, Entry, Kind, Row};
 
 /// Texts of one batch: one call of the encoder, one transaction.
@@ -80,32 +80,10 @@ impl Run<'_> {
             };
             let is_picture = matches!(entry.kind, Kind::Image | Kind::Unsupported);
             if is_picture && self.seen.insert(entry.path.clone()) {
-                self.index_image(entry)?;
+                self.index_file(entry)?;
             }
         }
         self.drain()
-    }
-
-    fn index_image(&mut self, entry: Entry) -> Result<()> {
-        let source = Source::File { path: entry.path.clone() };
-        let known = self.catalog.view().item_at(&source)?.map(|stored| stored.item);
-        match (plan::file_change(&entry, known.as_ref()), known) {
-            (Change::Unchanged, Some(item)) => {
-                if item.status != Status::Failed {
-                    self.report.images.unchanged += 1;
-                }
-                super::roots::repeat_failure(&mut self.report, &item);
-                return Ok(());
-            }
-            (Change::New | Change::Changed | Change::Unchanged, _) => {}
-        }
-        let input = match entry.kind {
-            Kind::Unsupported => Input::Refused(media::no_decoder(&entry.path)),
-            Kind::Image | Kind::Tar | Kind::Manifest => Input::File,
-        };
-        self.n_images.n_total += 1;
-        let (size_bytes, modified_ns) = (entry.size_bytes, Some(entry.modified_ns));
-        self.feed(Job { source, scan: 0, size_bytes, modified_ns, input })
     }
 
     fn index_captions_of(&mut self, manifest: &Path, scan: i64) -> Result<Unused> {
@@ -166,15 +144,13 @@ impl Run<'_> {
         if items.is_empty() {
             return Ok(());
         }
-        let mut encoded = self.encode_texts(&items)?;
-        let n_texts = items.len() as u64;
-        let mut report = self.report.clone();
-        let mut batch = self.catalog.batch()?;
+        let (encoded, n_texts) = (self.encode_texts(&items)?, items.len() as u64);
+        let report = self.report.clone();
+        let mut writer = Writer::new(self.catalog.batch()?, self.space.id, encoded, report);
         for item in items {
-            put_text(&mut batch, self.space.id, item, scan, &mut encoded, &mut report)?;
+            writer.put(item, scan)?;
         }
-        batch.commit()?;
-        self.report = report;
+        self.report = writer.commit()?;
         self.n_texts.n_done += n_texts;
         let (n_done, n_total) = (self.n_texts.n_done, self.n_texts.n_total);
         self.tell(Stage::Texts, n_done, Some(n_total.max(n_done)))
@@ -182,7 +158,7 @@ impl Run<'_> {
 
     /// Encodes each text of the batch once, unless the catalog has it already.
     fn encode_texts(&mut self, items: &[Item]) -> Result<Encoded> {
-        let mut texts = std::collections::BTreeMap::new();
+        let mut texts = BTreeMap::new();
         for item in items {
             let (Some(hash), Some(text)) = (item.content_hash, &item.text) else { continue };
             if !self.catalog.view().has_embedding(self.space.id, Modality::Text, hash)? {
@@ -192,56 +168,6 @@ impl Run<'_> {
         let (hashes, texts): (Vec<_>, Vec<_>) = texts.into_iter().unzip();
         let embeddings = self.encode(&texts, |encoder, texts| encoder.encode_texts(texts))?;
         Ok(hashes.into_iter().zip(embeddings).collect())
-    }
-}
-
-/// Writes one text, and says in the report what became of it.
-pub(super) fn put_text(
-    batch: &mut Batch<'_>,
-    space: SpaceId,
-    mut item: Item,
-    scan: i64,
-    encoded: &mut Encoded,
-    report: &mut Report,
-) -> Result<ItemId> {
-    let known = batch.view().item_at(&item.source)?;
-    if let Some(hash) = item.content_hash {
-        match encoded.get(&hash) {
-            Some(Err(reason)) => {
-                (item.status, item.reason) = (Status::Failed, Some(reason.clone()));
-            }
-            Some(Ok(embedding)) => {
-                let embedding = embedding.clone();
-                encoded.remove(&hash);
-                batch.add_embedding(space, Modality::Text, hash, embedding)?;
-            }
-            None => {}
-        }
-    }
-    super::roots::repeat_failure(report, &item);
-    let is_searchable = item.status != Status::Failed;
-    let (id, effect) = put_item(batch, known, item, scan)?;
-    if is_searchable {
-        report.texts.count(&effect);
-    }
-    Ok(id)
-}
-
-/// A text that can be searched.
-pub(super) fn text_item(source: Source, text: &str) -> Item {
-    Item {
-        id: ItemId(0),
-        modality: Modality::Text,
-        source,
-        content_hash: Some(ContentHash(*blake3::hash(text.as_bytes()).as_bytes())),
-        size_bytes: text.len() as u64,
-        modified_ns: None,
-        status: Status::Ok,
-        reason: None,
-        facts: None,
-        text: Some(text.into()),
-        image: None,
-        metadata: Metadata::new(),
     }
 }
 

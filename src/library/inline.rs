@@ -1,8 +1,7 @@
 //! Adding single pictures and texts that an app has in memory.
 
-use super::captions::{put_text, text_item};
-use super::pictures::{Encoded, put_picture};
 use super::prepare::{Input, Job, Outcome, prepare};
+use super::write::{Encoded, Writer, text_item};
 use super::{Library, Report};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
@@ -44,11 +43,10 @@ impl Library {
             let embeddings = encoder.encode_images(&[square])?;
             encoded.insert(hash, Ok(only(embeddings, space.dim)?));
         }
-        let mut batch = self.catalog.batch()?;
-        let mut report = Report::default();
-        let put = put_picture(&mut batch, space.id, picture, metadata, &mut encoded, &mut report)?;
-        let id = put.ok_or_else(|| bad("vanished".into()))?;
-        batch.commit()?;
+        let report = Report::default();
+        let mut writer = Writer::new(self.catalog.batch()?, space.id, encoded, report);
+        let id = writer.put_picture(picture, metadata)?.ok_or_else(|| bad("vanished".into()))?;
+        writer.commit()?;
         Ok(id)
     }
 
@@ -75,11 +73,10 @@ impl Library {
         {
             encoded.insert(hash, Ok(only(encoder.encode_texts(&[text])?, space.dim)?));
         }
-        let mut batch = self.catalog.batch()?;
-        let item = Item { metadata, ..item };
-        let mut report = Report::default();
-        let id = put_text(&mut batch, space.id, item, 0, &mut encoded, &mut report)?;
-        batch.commit()?;
+        let report = Report::default();
+        let mut writer = Writer::new(self.catalog.batch()?, space.id, encoded, report);
+        let id = writer.put(Item { metadata, ..item }, 0)?;
+        writer.commit()?;
         Ok(id)
     }
 }

@@ -20,6 +20,7 @@ mod search;
 mod snapshots;
 mod status;
 mod tars;
+mod write;
 
 use std::path::{Path, PathBuf};
 

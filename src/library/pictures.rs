@@ -1,16 +1,15 @@
 //! Pictures of any source: handed to the pool, encoded in batches, committed batch by batch.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::Stage;
+use super::plan::{self, Change};
 use super::prepare::{Input, Job, Outcome, Prepared};
-use super::report::{Effect, Report, label};
-use super::roots::is_gone;
+use super::roots::repeat_failure;
 use super::run::Run;
-use crate::catalog::{Batch, SpaceId, StoredItem};
-use crate::embedding::Embedding;
+use super::write::{Encoded, Writer};
 use crate::error::Result;
-use crate::item::{ContentHash, Item, ItemId, Metadata, Modality, Source, Status};
+use crate::item::{Metadata, Modality, Source, Status};
 use crate::media::{self, Entry, Kind};
 use crate::pixels::Pixels;
 
@@ -18,30 +17,41 @@ use crate::pixels::Pixels;
 /// that threads prepare the next batch meanwhile.
 const BATCH: usize = 32;
 
-/// How many items of equal content are looked at to find the one that was moved.
-const MAX_MOVE_CANDIDATES: usize = 64;
-
-/// Embeddings by content; a reason for content that the encoder refused.
-pub(super) type Encoded = HashMap<ContentHash, std::result::Result<Embedding, String>>;
-
 impl Run<'_> {
-    /// Pictures that are files of their own.
+    /// Pictures that are files of their own, and known to be new or changed.
     pub(super) fn index_files(&mut self, files: Vec<Entry>) -> Result<()> {
         self.n_images.n_total += files.len() as u64;
         for file in files {
-            let input = match file.kind {
-                Kind::Unsupported => Input::Refused(media::no_decoder(&file.path)),
-                Kind::Image | Kind::Tar | Kind::Manifest => Input::File,
-            };
-            self.feed(Job {
-                source: Source::File { path: file.path },
-                scan: 0,
-                size_bytes: file.size_bytes,
-                modified_ns: Some(file.modified_ns),
-                input,
-            })?;
+            self.feed_file(file)?;
         }
         self.drain()
+    }
+
+    /// A picture that is a file of its own; it is read if it is new or changed.
+    pub(super) fn index_file(&mut self, file: Entry) -> Result<()> {
+        let source = Source::File { path: file.path.clone() };
+        let known = self.catalog.view().item_at(&source)?.map(|stored| stored.item);
+        if let (Change::Unchanged, Some(item)) = (plan::file_change(&file, known.as_ref()), known) {
+            self.report.images.unchanged += u64::from(item.status != Status::Failed);
+            repeat_failure(&mut self.report, &item);
+            return Ok(());
+        }
+        self.n_images.n_total += 1;
+        self.feed_file(file)
+    }
+
+    fn feed_file(&mut self, file: Entry) -> Result<()> {
+        let input = match file.kind {
+            Kind::Unsupported => Input::Refused(media::no_decoder(&file.path)),
+            Kind::Image | Kind::Tar | Kind::Manifest => Input::File,
+        };
+        self.feed(Job {
+            source: Source::File { path: file.path },
+            scan: 0,
+            size_bytes: file.size_bytes,
+            modified_ns: Some(file.modified_ns),
+            input,
+        })
     }
 
     /// Hands a picture in; commits a batch when enough are waiting.
@@ -68,16 +78,13 @@ impl Run<'_> {
             prepared.push(next);
         }
         let n_pictures = prepared.len() as u64;
-        let mut encoded = self.encode_pictures(&prepared)?;
-        // Counted aside until the commit, so that a report never promises what is not there.
-        let mut report = self.report.clone();
-        let mut batch = self.catalog.batch()?;
+        let encoded = self.encode_pictures(&prepared)?;
+        let report = self.report.clone();
+        let mut writer = Writer::new(self.catalog.batch()?, self.space.id, encoded, report);
         for picture in prepared {
-            let metadata = Metadata::new();
-            put_picture(&mut batch, self.space.id, picture, metadata, &mut encoded, &mut report)?;
+            writer.put_picture(picture, Metadata::new())?;
         }
-        batch.commit()?;
-        self.report = report;
+        self.report = writer.commit()?;
         self.n_images.n_done += n_pictures;
         let (n_done, n_total) = (self.n_images.n_done, self.n_images.n_total);
         self.tell(Stage::Images, n_done, Some(n_total.max(n_done)))
@@ -102,113 +109,5 @@ impl Run<'_> {
         let embeddings =
             self.encode(&squares, |encoder, squares| encoder.encode_images(squares))?;
         Ok(hashes.into_iter().zip(embeddings).collect())
-    }
-}
-
-/// Writes one picture, and says in the report what became of it.
-pub(super) fn put_picture(
-    batch: &mut Batch<'_>,
-    space: SpaceId,
-    picture: Prepared,
-    metadata: Metadata,
-    encoded: &mut Encoded,
-    report: &mut Report,
-) -> Result<Option<ItemId>> {
-    let known = batch.view().item_at(&picture.source)?;
-    let scan = picture.scan;
-    if matches!(picture.outcome, Outcome::Vanished) {
-        // If it was known, it is forgotten with all that is gone.
-        report.skipped.push(label(&picture.source), "vanished while it was indexed");
-        return Ok(None);
-    }
-    let item = Item { metadata, ..into_item(picture, encoded) };
-    super::roots::repeat_failure(report, &item);
-    if let (Some(hash), Status::Ok | Status::Truncated) = (item.content_hash, item.status)
-        && let Some(Ok(embedding)) = encoded.remove(&hash)
-    {
-        batch.add_embedding(space, Modality::Image, hash, embedding)?;
-    }
-    let is_searchable = item.status != Status::Failed;
-    let (id, effect) = put_item(batch, known, item, scan)?;
-    if is_searchable {
-        report.images.count(&effect);
-    }
-    Ok(Some(id))
-}
-
-/// Writes an item over what is known of its source, over the item that was moved here, or anew.
-pub(super) fn put_item(
-    batch: &mut Batch<'_>,
-    known: Option<StoredItem>,
-    item: Item,
-    scan: i64,
-) -> Result<(ItemId, Effect)> {
-    if let Some(known) = known {
-        let id = known.item.id;
-        let same_content =
-            (known.item.content_hash, known.item.status) == (item.content_hash, item.status);
-        let metadata = keep_metadata(&known.item, item.metadata);
-        let item = Item { id, metadata, ..item };
-        if known.item != item || known.scan != scan {
-            batch.replace_item(&known.item, item, scan)?;
-        }
-        return Ok((id, if same_content { Effect::Unchanged } else { Effect::Updated }));
-    }
-    if let Some(old) = moved_from(batch, &item)? {
-        let id = old.id;
-        let item = Item { metadata: old.metadata.clone(), ..item };
-        batch.replace_item(&old, item, scan)?;
-        return Ok((id, Effect::Moved));
-    }
-    Ok((batch.add_item(item, scan)?, Effect::Added))
-}
-
-/// A file says nothing of the facts that its caller has added to it; every other source brings its own.
-fn keep_metadata(known: &Item, new: Metadata) -> Metadata {
-    match known.source {
-        Source::File { .. } | Source::TarMember { .. } => known.metadata.clone(),
-        Source::ManifestRow { .. } | Source::Inline { .. } => new,
-    }
-}
-
-/// The item of the same content whose own file is gone: this is that file under another name.
-fn moved_from(batch: &Batch<'_>, item: &Item) -> Result<Option<Item>> {
-    let (Source::File { .. }, Status::Ok | Status::Truncated, Some(hash)) =
-        (&item.source, item.status, item.content_hash)
-    else {
-        return Ok(None);
-    };
-    let same = batch.view().items_of(Modality::Image, hash, MAX_MOVE_CANDIDATES)?;
-    Ok(same.into_iter().map(|stored| stored.item).find(|same| match &same.source {
-        Source::File { path } => is_gone(path),
-        Source::TarMember { .. } | Source::ManifestRow { .. } | Source::Inline { .. } => false,
-    }))
-}
-
-/// The item that a prepared picture makes.
-fn into_item(picture: Prepared, encoded: &Encoded) -> Item {
-    let refused = picture.content_hash.and_then(|hash| encoded.get(&hash)?.as_ref().err().cloned());
-    let (status, reason, facts) = match (picture.outcome, refused) {
-        (_, Some(reason)) => (Status::Failed, Some(reason), None),
-        (Outcome::Ready { facts, truncated: None, .. }, None) => (Status::Ok, None, Some(facts)),
-        (Outcome::Ready { facts, truncated, .. }, None) => {
-            (Status::Truncated, truncated, Some(facts))
-        }
-        (Outcome::Failed(reason), None) => (Status::Failed, Some(reason), None),
-        (Outcome::Vanished, None) => (Status::Failed, Some("vanished".into()), None),
-    };
-    Item {
-        id: ItemId(0),
-        modality: Modality::Image,
-        source: picture.source,
-        content_hash: picture.content_hash,
-        size_bytes: picture.size_bytes,
-        modified_ns: picture.modified_ns,
-        status,
-        reason,
-        facts,
-        text: None,
-        image: None,
-        metadata: Metadata::new(),
     }
 }

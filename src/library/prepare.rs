@@ -216,14 +216,14 @@ fn decode(bytes: &[u8], preprocess: &Preprocess, limits: &Limits) -> Outcome {
 
 /// The path is named by whoever lists the reason.
 fn unreadable(error: Error) -> Outcome {
-    match error {
-        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-            Outcome::Vanished
-        }
-        Error::Io { action, source, .. } => {
-            Outcome::Failed(format!("cannot {action} it: {source}"))
-        }
-        Error::BadImage { reason, .. } | Error::BadInput { reason, .. } => Outcome::Failed(reason),
-        error => Outcome::Failed(error.to_string()),
+    if let Error::Io { action, source, .. } = error {
+        return match source.kind() == std::io::ErrorKind::NotFound {
+            true => Outcome::Vanished,
+            false => Outcome::Failed(format!("cannot {action} it: {source}")),
+        };
     }
+    if let Error::BadImage { reason, .. } | Error::BadInput { reason, .. } = error {
+        return Outcome::Failed(reason);
+    }
+    Outcome::Failed(error.to_string())
 }

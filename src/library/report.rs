@@ -103,6 +103,13 @@ impl Report {
         self.skipped.n_total == 0 && self.truncated.n_total == 0
     }
 
+    pub(super) fn tally(&mut self, modality: Modality) -> &mut Tally {
+        match modality {
+            Modality::Image => &mut self.images,
+            Modality::Text => &mut self.texts,
+        }
+    }
+
     pub(super) fn forget(&mut self, forgotten: Forgotten) {
         self.images.forgotten += forgotten.n_images;
         self.texts.forgotten += forgotten.n_texts;
@@ -138,7 +145,7 @@ pub(super) fn label(source: &Source) -> PathBuf {
 }
 
 impl Tally {
-    pub(super) fn count(&mut self, effect: &Effect) {
+    pub(super) fn count(&mut self, effect: Effect) {
         match effect {
             Effect::Added => self.added += 1,
             Effect::Updated => self.updated += 1,

@@ -1,6 +1,6 @@
 //! `mmsearch forget`.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::Result;
 use mmsearch::ItemId;
@@ -24,7 +24,7 @@ pub(crate) fn run(cli: &Cli, arguments: &ForgetArgs) -> Result<Exit> {
     // Opened for reading first, so that forgetting does not make a library where there is none.
     drop(Library::open(&dir)?);
     let mut library = Library::create_or_open(&dir, LibraryOptions::default())?;
-    let what: Vec<Selector> = arguments.what.iter().map(selector).collect();
+    let what: Vec<Selector> = arguments.what.iter().map(|what| selector(what)).collect();
     let outcome = library.forget(&what);
     for warning in library.take_warnings() {
         tell(&format!("warning: {warning}"));
@@ -41,10 +41,10 @@ pub(crate) fn run(cli: &Cli, arguments: &ForgetArgs) -> Result<Exit> {
 }
 
 /// A number is an id, unless there is a file of that name.
-fn selector(what: &PathBuf) -> Selector {
+fn selector(what: &Path) -> Selector {
     let id = what.to_str().and_then(|what| what.parse().ok());
     match id {
         Some(id) if !what.exists() => Selector::Id(ItemId(id)),
-        Some(_) | None => Selector::Path(what.clone()),
+        Some(_) | None => Selector::Path(what.into()),
     }
 }

@@ -1,6 +1,7 @@
 //! From the name of a model to an encoder.
 
 use std::env::var_os;
+#[cfg(feature = "torch")]
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -8,6 +9,7 @@ use mmsearch::Error;
 use mmsearch::encoder::{Encoder, FakeEncoder};
 
 use crate::cli::Cli;
+#[cfg(feature = "torch")]
 use crate::place;
 
 /// The encoder of `--model`, or the default one.
@@ -47,7 +49,7 @@ pub(crate) fn load_dual(cli: &Cli) -> Result<mmsearch::encoder::DualEncoder> {
 }
 
 /// What `--model` means.
-#[cfg_attr(not(feature = "torch"), expect(dead_code, reason = "without torch there are no models"))]
+#[cfg(feature = "torch")]
 pub(crate) enum Named {
     /// The one inside this program.
     Mini,
@@ -56,7 +58,7 @@ pub(crate) enum Named {
 }
 
 /// A path wins over a name; a name is `mini` or a directory in the user's `mmsearch/models`.
-#[cfg_attr(not(feature = "torch"), expect(dead_code, reason = "without torch there are no models"))]
+#[cfg(feature = "torch")]
 pub(crate) fn named(model: Option<&str>) -> Result<Named> {
     let Some(model) = model else { return Ok(Named::Mini) };
     if model.contains('/') || Path::new(model).exists() {

@@ -88,7 +88,6 @@ impl Interrupt {
     pub(crate) fn install() -> Result<Self> {
         let interrupt = Self(Arc::new(AtomicBool::new(false)));
         let flag = Arc::clone(&interrupt.0);
-        #[expect(clippy::exit, reason = "the second Ctrl-C must not wait for anything")]
         let handler = move || {
             if flag.swap(true, Ordering::SeqCst) {
                 std::process::exit(130);

@@ -294,7 +294,7 @@ fn damage_to_bulk_parts_is_harmless_and_found_by_verify() {
             let snapshot = fixture.open_with(&damaged).unwrap();
             for query in &queries {
                 for exact in [false, true] {
-                    let options = SearchOptions { ef: 40, exact, ..SearchOptions::top(10) };
+                    let options = SearchOptions { ef: 40, exact, ..SearchOptions::top(3) };
                     let found = snapshot.search(query, &options).unwrap();
                     assert!(found.iter().all(|found| found.score.is_finite()));
                 }
@@ -308,7 +308,7 @@ fn damage_to_bulk_parts_is_harmless_and_found_by_verify() {
 /// Without one usable link the exact scan answers, and vectors that are no numbers are left out.
 #[test]
 fn what_remains_of_a_damaged_file_answers() {
-    let fixture = Fixture::new(600);
+    let fixture = Fixture::new(900);
     let query = embedding(&fixture.nodes, 9);
     let header = fixture.open().unwrap().header;
     let whole = fixture.open().unwrap().search(&query, &SearchOptions::top(10)).unwrap();
