@@ -22,7 +22,9 @@ use serde_json::Value;
 fn mmsearch(place: &Place) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mmsearch"));
     command.env("MMSEARCH_FAKE_ENCODER", "1").env("MMSEARCH_LIBRARY", place.library());
-    command.env_remove("XDG_DATA_HOME").current_dir(place.root());
+    // Whatever goes wrong, the library of whoever runs the tests must stay out of it.
+    command.env("XDG_DATA_HOME", place.root().join("data")).env_remove("HOME");
+    command.current_dir(place.root());
     command
 }
 
@@ -341,6 +343,21 @@ fn nothing_to_find() {
 }
 
 #[test]
+fn where_the_library_lies() {
+    let place = three_photos();
+    let index = |command: &mut Command| {
+        command.args(["index", "photos"]).assert().success();
+    };
+    index(mmsearch(&place).env("MMSEARCH_LIBRARY", ""));
+    assert!(place.root().join("data/mmsearch/default/catalog.db").exists());
+    assert!(!place.library().exists());
+    index(&mut mmsearch(&place));
+    assert!(place.library().exists());
+    index(mmsearch(&place).args(["--library", "third"]));
+    assert!(place.root().join("third/catalog.db").exists());
+}
+
+#[test]
 fn wrong_usage() {
     let place = three_photos();
     run(&place, &["index", "photos"]);
@@ -401,6 +418,7 @@ fn the_library_is_its_owners_only() {
     let mut shell = Command::new("sh");
     shell.args([OsStr::new("-c"), OsStr::new(index), &program]).current_dir(place.root());
     shell.env("MMSEARCH_FAKE_ENCODER", "1").env("MMSEARCH_LIBRARY", place.library());
+    shell.env("XDG_DATA_HOME", place.root().join("data"));
     assert!(shell.status().unwrap().success());
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&place.library()), 0o700);

@@ -13,6 +13,9 @@ pub(crate) fn library(cli: &Cli) -> Result<PathBuf> {
     if let Some(dir) = &cli.library {
         return Ok(dir.clone());
     }
+    if let Some(dir) = variable("MMSEARCH_LIBRARY") {
+        return Ok(dir.into());
+    }
     Ok(user_data()?.join("default"))
 }
 
