@@ -4,6 +4,32 @@
 //! [`Embedding`] for each distinct content, and a derived snapshot that makes searching fast. An
 //! [`encoder::Encoder`] turns pictures and sentences into embeddings; a [`Query`] of either modality returns
 //! [`Hit`]s of the other.
+//!
+//! ```
+//! use mmsearch::encoder::FakeEncoder;
+//! use mmsearch::library::{Library, LibraryOptions};
+//! use mmsearch::{Metadata, Query, Target};
+//!
+//! let dir = tempfile::tempdir()?;
+//! // In an app: `DualEncoder::mini(Device::Cpu)?`, the model that is compiled in.
+//! let mut encoder = FakeEncoder::default();
+//! let mut library = Library::create_or_open(&dir.path().join("library"), LibraryOptions::default())?;
+//! for (name, rgb) in [("poppies.ppm", [230, 10, 10]), ("sea.ppm", [10, 20, 240])] {
+//!     let picture = [b"P6 32 32 255\n".as_slice(), &rgb.repeat(32 * 32)].concat();
+//!     library.add_image(&mut encoder, name, &picture, Metadata::new())?;
+//! }
+//! library.add_text(&mut encoder, "note", "a field of red flowers", Metadata::new())?;
+//!
+//! let hits = library.search(&mut encoder, &Query::text("something red"))?;
+//! assert_eq!(hits[0].item.source.to_string(), "poppies.ppm");
+//! let texts = library.search(&mut encoder, &Query::text("red").to(Target::Text))?;
+//! assert_eq!(texts[0].item.text.as_deref(), Some("a field of red flowers"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Modules in reading order: [`encoder`] makes embeddings, [`library`] holds and searches them, [`media`] reads
+//! pictures, [`index`] finds neighbors among vectors, [`eval`] measures, and, with the feature `torch`, `train`
+//! makes models. The library never prints, exits, reads the environment or opens the network.
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
