@@ -2,9 +2,17 @@
 //!
 //! torch-sys knows the place and hands it to its direct dependents only; this script sets the rpath of our own
 //! programs and passes the place on as `DEP_MMSEARCH_LIBTORCH_LIB` to the build script of an app.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "cargo speaks to build scripts through the environment"
+)]
 
 use std::env;
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "cargo talks to build scripts through the environment"
+)]
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     let Ok(lib) = env::var("DEP_TCH_LIBTORCH_LIB") else { return };

@@ -13,9 +13,14 @@ mod item;
 mod pixels;
 mod query;
 
+mod catalog;
 pub mod encoder;
+pub mod eval;
 pub mod index;
+pub mod library;
 pub mod media;
+#[cfg(feature = "torch")]
+pub mod train;
 
 pub use embedding::Embedding;
 pub use error::{Error, ErrorKind, Result};

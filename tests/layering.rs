@@ -126,7 +126,7 @@ fn find_breaches(path: &str, text: &str, exports: &HashMap<String, String>) -> V
         if layer_of(own).is_none() {
             breaches.push(format!("{path}: module `{own}` is in no layer; put it into LAYERS"));
         }
-        for name in imports(&text) {
+        for name in imports(&text, own) {
             let module = exports.get(&name).unwrap_or(&name);
             if !may_import(own, module) {
                 breaches.push(format!("{path}: `{own}` may not import `{module}`"));
@@ -156,10 +156,12 @@ fn may_import(own: &str, other: &str) -> bool {
     own == other || own_layer > other_layer || both_use_cases || both_core
 }
 
-/// The first segment of every path into the crate.
-fn imports(text: &str) -> Vec<String> {
+/// The first segment of every path into the library. The program is a crate of its own, whose `crate::` are its
+/// own files.
+fn imports(text: &str, own: &str) -> Vec<String> {
     let mut found = Vec::new();
-    for root in ["crate::", "mmsearch::"] {
+    let roots: &[&str] = if own == "bin" { &["mmsearch::"] } else { &["crate::", "mmsearch::"] };
+    for root in roots {
         for rest in places(text, root).map(|place| &text[place + root.len()..]) {
             match rest.trim_start().strip_prefix('{') {
                 Some(group) => found.extend(group_heads(group)),

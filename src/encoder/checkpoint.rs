@@ -108,6 +108,19 @@ impl Checkpoint {
         }
     }
 
+    /// Compares one tensor's shape with the one that is needed.
+    ///
+    /// # Errors
+    /// [`Error::BadModel`] naming the tensor.
+    pub(crate) fn expect_shape(&self, name: &str, shape: &[i64]) -> Result<()> {
+        match self.entry(name)? {
+            entry if entry.shape == shape => Ok(()),
+            entry => {
+                Err(self.bad(name, format!("expected shape {shape:?}, found {:?}", entry.shape)))
+            }
+        }
+    }
+
     /// One tensor's values as f32 on a device.
     ///
     /// # Errors
@@ -134,11 +147,6 @@ impl Checkpoint {
             return Err(self.bad(name, "it has values that are not finite".into()));
         }
         Ok(values.to_device(device))
-    }
-
-    /// Names of all tensors, sorted.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.entries.keys().map(String::as_str)
     }
 
     /// Raw bytes and shape of a tensor of a known type, for files that are not weights.

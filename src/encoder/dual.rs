@@ -237,7 +237,8 @@ pub(crate) fn image_input(
     })
 }
 
-fn embeddings(rows: Tensor) -> Result<Vec<Embedding>> {
+/// Rows `[n, dim]` as embeddings.
+pub(crate) fn embeddings(rows: Tensor) -> Result<Vec<Embedding>> {
     let dim = rows.size()[1] as usize;
     let values: Vec<f32> = Vec::try_from(rows.to_device(tch::Device::Cpu).contiguous().view(-1))
         .map_err(torch_error)?;

@@ -1,5 +1,10 @@
-//! Measuring retrieval: ranks in, figures out. Pure functions over scores; nothing here knows a tensor or a file.
+//! Measuring a model: how well the images of captions are found, and the captions of images.
+//!
+//! The figures are pure functions over embeddings; `evaluate` makes those with any encoder. Nothing here knows a
+//! tensor.
 
+mod evaluate;
 mod retrieval;
 
+pub use evaluate::evaluate;
 pub use retrieval::{Recall, Retrieval, recall, retrieval};

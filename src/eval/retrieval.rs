@@ -46,7 +46,8 @@ pub fn retrieval(images: &[Embedding], texts: &[Embedding], owner: &[usize]) -> 
 
     let image_ranks = (0..images.len()).filter_map(|i| {
         let scores: Vec<f32> = (0..texts.len()).map(|t| score(i, t)).collect();
-        let best = (0..texts.len()).filter(|&t| owner[t] == i).map(|t| scores[t]).reduce(f32::max)?;
+        let best =
+            (0..texts.len()).filter(|&t| owner[t] == i).map(|t| scores[t]).reduce(f32::max)?;
         Some(1 + (0..texts.len()).filter(|&t| owner[t] != i && scores[t] >= best).count())
     });
     Retrieval { text_to_image, image_to_text: recall(image_ranks.collect()) }
@@ -56,7 +57,8 @@ pub fn retrieval(images: &[Embedding], texts: &[Embedding], owner: &[usize]) -> 
 pub fn recall(mut ranks: Vec<usize>) -> Recall {
     ranks.sort_unstable();
     let n = ranks.len();
-    let within = |k: usize| 100.0 * ranks.partition_point(|&rank| rank <= k) as f64 / n.max(1) as f64;
+    let within =
+        |k: usize| 100.0 * ranks.partition_point(|&rank| rank <= k) as f64 / n.max(1) as f64;
     let median_rank = match n {
         0 => 0.0,
         _ => (ranks[(n - 1) / 2] + ranks[n / 2]) as f64 / 2.0,
@@ -80,7 +82,9 @@ mod tests {
 
     #[test]
     fn both_directions_are_ranked_by_hand() {
-        let at = |degrees: f32| Embedding::new(vec![degrees.to_radians().cos(), degrees.to_radians().sin()]).unwrap();
+        let at = |degrees: f32| {
+            Embedding::new(vec![degrees.to_radians().cos(), degrees.to_radians().sin()]).unwrap()
+        };
         let images = [at(0.0), at(90.0)];
         // The second text of image 0 lies nearer to image 1; the text of image 1 lies right on it.
         let texts = [at(10.0), at(70.0), at(90.0)];

@@ -70,7 +70,7 @@ pub(super) fn image_path(bytes: &[u8]) -> Option<PathBuf> {
     (!bytes.is_empty()).then(|| PathBuf::from(OsStr::from_bytes(bytes)))
 }
 
-fn json_rows(reader: impl Read + Send) -> impl Iterator<Item = RowResult> + Send {
+pub(super) fn json_rows(reader: impl Read + Send) -> impl Iterator<Item = RowResult> + Send {
     let mut lines = Lines { reader: BufReader::new(reader), line: 0, is_over: false };
     std::iter::from_fn(move || {
         loop {

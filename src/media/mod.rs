@@ -11,6 +11,9 @@ mod exif;
 mod jpeg_end;
 mod manifest;
 mod open;
+mod pairs;
+mod parallel;
+mod store;
 mod tar;
 mod walk;
 
@@ -18,6 +21,8 @@ pub use self::tar::{Member, tar_members};
 pub use decode::{Decoded, decode};
 pub use manifest::{Row, read_manifest};
 pub use open::{Stat, open_regular, read_regular};
+pub use pairs::{Pair, PairSource, Pairs, paraphrases};
+pub(crate) use parallel::in_parallel;
 pub use walk::{Entry, Kind, Skipped, kind_of_name, no_decoder, root_path, walk};
 
 /// How much of one file is read and decoded at most.

@@ -64,8 +64,13 @@ impl Pairs {
     /// # Errors
     /// [`Error::BadInput`] if nothing usable is there; [`Error::Io`] if a file cannot be read.
     pub fn open(source: &PairSource, limits: Limits) -> Result<Self> {
-        let is_manifest = source.captions.is_file() && super::walk::is_manifest_name(&source.captions);
-        let here = if is_manifest { source.captions.parent().unwrap_or(Path::new(".")) } else { &source.captions };
+        let is_manifest =
+            source.captions.is_file() && kind_of_name(&source.captions) == Some(Kind::Manifest);
+        let here = if is_manifest {
+            source.captions.parent().unwrap_or(Path::new("."))
+        } else {
+            &source.captions
+        };
         let store = Store::open(source.images.as_deref().unwrap_or(here))?;
         let mut pairs = Self { store, limits, pairs: Vec::new(), skipped: BTreeMap::new() };
         let wanted = source.split.as_deref();
@@ -81,7 +86,8 @@ impl Pairs {
             }
         }
         if pairs.pairs.is_empty() {
-            let why: Vec<String> = pairs.skipped.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
+            let why: Vec<String> =
+                pairs.skipped.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
             let split = wanted.map_or(String::new(), |split| format!(" of split `{split}`"));
             let reason = format!("no image with a caption{split} ({})", why.join(", "));
             return Err(Error::BadInput { path: source.captions.clone(), reason });
@@ -112,7 +118,9 @@ impl Pairs {
         let image = &self.pairs[i].image;
         let bytes = self.store.read(image, &self.limits)?;
         let decoded = decode(&bytes, &self.limits);
-        decoded.map(|decoded| decoded.pixels).map_err(|reason| Error::BadImage { path: image.clone(), reason })
+        decoded
+            .map(|decoded| decoded.pixels)
+            .map_err(|reason| Error::BadImage { path: image.clone(), reason })
     }
 
     /// Leaves out pairs, after their images turned out to be unreadable.
@@ -194,5 +202,9 @@ impl Pairs {
 /// # Errors
 /// As [`read_manifest`]. Rows that cannot be used are passed over.
 pub fn paraphrases(manifest: &Path) -> Result<Vec<Vec<String>>> {
-    Ok(read_manifest(manifest)?.flatten().map(|row| row.captions).filter(|captions| captions.len() > 1).collect())
+    Ok(read_manifest(manifest)?
+        .flatten()
+        .map(|row| row.captions)
+        .filter(|captions| captions.len() > 1)
+        .collect())
 }

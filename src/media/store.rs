@@ -42,7 +42,10 @@ impl Store {
             let entry = entry.map_err(damaged)?;
             if entry.header().entry_type() == EntryType::Regular {
                 let name = entry.path().map_err(damaged)?.into_owned();
-                spans.insert(name, Span { offset: entry.raw_file_position(), n_bytes: entry.size() });
+                spans.insert(
+                    name,
+                    Span { offset: entry.raw_file_position(), n_bytes: entry.size() },
+                );
             }
         }
         Ok(Self::Tar { path: path.to_path_buf(), file, spans })

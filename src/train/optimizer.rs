@@ -54,8 +54,10 @@ impl AdamW {
 
     fn descend(&mut self, learning_rate: f64, clip: f64) {
         self.n_steps += 1;
-        let trained = || self.parameters.values().filter(|parameter| parameter.tensor.grad().defined());
-        let square: f64 = trained().map(|p| p.tensor.grad().square().sum(None).double_value(&[])).sum();
+        let trained =
+            || self.parameters.values().filter(|parameter| parameter.tensor.grad().defined());
+        let square: f64 =
+            trained().map(|p| p.tensor.grad().square().sum(None).double_value(&[])).sum();
         let scale = (clip / square.sqrt().max(1e-12)).min(1.0);
         let (bias1, bias2) = (1.0 - BETA1.powi(self.n_steps), 1.0 - BETA2.powi(self.n_steps));
         for parameter in self.parameters.values_mut() {
@@ -66,7 +68,9 @@ impl AdamW {
             let gradient = gradient * scale;
             let rate = learning_rate * parameter.rate;
             parameter.mean.copy_(&(&parameter.mean * BETA1 + &gradient * (1.0 - BETA1)));
-            parameter.square.copy_(&(&parameter.square * BETA2 + gradient.square() * (1.0 - BETA2)));
+            parameter
+                .square
+                .copy_(&(&parameter.square * BETA2 + gradient.square() * (1.0 - BETA2)));
             let step = (&parameter.mean / bias1) / ((&parameter.square / bias2).sqrt() + EPS);
             let decay = if parameter.tensor.dim() > 1 { self.weight_decay } else { 0.0 };
             let moved = &parameter.tensor * (1.0 - rate * decay) - step * rate;
@@ -76,12 +80,16 @@ impl AdamW {
 
     /// The trained tensors by name.
     pub(crate) fn tensors(&self) -> BTreeMap<String, Tensor> {
-        self.parameters.iter().map(|(name, parameter)| (name.clone(), parameter.tensor.shallow_clone())).collect()
+        self.parameters
+            .iter()
+            .map(|(name, parameter)| (name.clone(), parameter.tensor.shallow_clone()))
+            .collect()
     }
 
     /// Everything that a resumed run needs: the tensors, their moments and the number of steps.
     pub(crate) fn state(&self) -> BTreeMap<String, Tensor> {
-        let mut state = BTreeMap::from([("steps".to_string(), Tensor::from_slice(&[self.n_steps as f32]))]);
+        let mut state =
+            BTreeMap::from([("steps".to_string(), Tensor::from_slice(&[self.n_steps as f32]))]);
         for (name, parameter) in &self.parameters {
             state.insert(format!("value/{name}"), parameter.tensor.shallow_clone());
             state.insert(format!("mean/{name}"), parameter.mean.shallow_clone());
@@ -91,11 +99,17 @@ impl AdamW {
     }
 
     /// Puts a [`AdamW::state`] back; `read` gives a tensor of the state by its name.
-    pub(crate) fn restore<E>(&mut self, mut read: impl FnMut(&str) -> Result<Tensor, E>) -> Result<(), E> {
+    pub(crate) fn restore<E>(
+        &mut self,
+        mut read: impl FnMut(&str) -> Result<Tensor, E>,
+    ) -> Result<(), E> {
         self.n_steps = read("steps")?.double_value(&[0]) as i32;
         for (name, parameter) in &mut self.parameters {
-            let (value, mean, square) =
-                (read(&format!("value/{name}"))?, read(&format!("mean/{name}"))?, read(&format!("square/{name}"))?);
+            let (value, mean, square) = (
+                read(&format!("value/{name}"))?,
+                read(&format!("mean/{name}"))?,
+                read(&format!("square/{name}"))?,
+            );
             tch::no_grad(|| {
                 parameter.tensor.copy_(&value);
                 parameter.mean.copy_(&mean);
@@ -148,6 +162,9 @@ mod tests {
         let x = second.add("x", &start, 1.0);
         second.restore(|name| state.get(name).map(Tensor::copy).ok_or(())).unwrap();
         run(&mut second, &x, 3);
-        assert_eq!(Vec::<f32>::try_from(x.detach()).unwrap(), Vec::<f32>::try_from(expected.detach()).unwrap());
+        assert_eq!(
+            Vec::<f32>::try_from(x.detach()).unwrap(),
+            Vec::<f32>::try_from(expected.detach()).unwrap()
+        );
     }
 }

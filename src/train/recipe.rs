@@ -102,7 +102,8 @@ impl Recipe {
     /// [`Error::BadInput`] naming the field that is missing, unknown or out of range.
     pub fn read(path: &Path) -> Result<Self> {
         let bad = |reason: String| Error::BadInput { path: path.to_path_buf(), reason };
-        let recipe: Self = serde_json::from_slice(&read(path)?).map_err(|error| bad(error.to_string()))?;
+        let recipe: Self =
+            serde_json::from_slice(&read(path)?).map_err(|error| bad(error.to_string()))?;
         ModelConfig::parse(recipe.model.to_json().as_bytes(), path)?;
         recipe.validate().map_err(bad)?;
         Ok(recipe)

@@ -16,7 +16,11 @@ mod tests {
     #[test]
     fn rises_then_falls() {
         let close = |a: f64, b: f64| (a - b).abs() < 1e-12;
-        assert!(close(factor(0, 100, 10), 0.1) && close(factor(9, 100, 10), 1.0) && close(factor(10, 100, 10), 1.0));
+        assert!(
+            close(factor(0, 100, 10), 0.1)
+                && close(factor(9, 100, 10), 1.0)
+                && close(factor(10, 100, 10), 1.0)
+        );
         assert!(close(factor(55, 100, 10), 0.5) && close(factor(100, 100, 10), 0.0));
         assert!(close(factor(0, 1, 0), 1.0));
     }

@@ -15,10 +15,16 @@ const PAD: &str = "<pad>";
 ///
 /// # Errors
 /// [`Error::BadInput`]-like [`Error::Encoder`] if the texts yield no vocabulary.
-pub(crate) fn learn<'a>(texts: impl Iterator<Item = &'a str> + Send, size: usize) -> Result<Vec<u8>> {
-    let failed = |error: tokenizers::Error| Error::Encoder { reason: format!("cannot learn a vocabulary: {error}") };
+pub(crate) fn learn<'a>(
+    texts: impl Iterator<Item = &'a str> + Send,
+    size: usize,
+) -> Result<Vec<u8>> {
+    let failed = |error: tokenizers::Error| Error::Encoder {
+        reason: format!("cannot learn a vocabulary: {error}"),
+    };
     let steps: Vec<NormalizerWrapper> = vec![NFKC.into(), Lowercase.into()];
-    let mut tokenizer: TokenizerImpl<BPE, Sequence, ByteLevel, ByteLevel, ByteLevel> = TokenizerImpl::new(BPE::default());
+    let mut tokenizer: TokenizerImpl<BPE, Sequence, ByteLevel, ByteLevel, ByteLevel> =
+        TokenizerImpl::new(BPE::default());
     tokenizer.with_normalizer(Some(Sequence::new(steps)));
     tokenizer.with_pre_tokenizer(Some(ByteLevel::new(true, false, true)));
     tokenizer.with_decoder(Some(ByteLevel::default()));
@@ -26,7 +32,7 @@ pub(crate) fn learn<'a>(texts: impl Iterator<Item = &'a str> + Send, size: usize
         .show_progress(false)
         .vocab_size(size)
         .min_frequency(2)
-        .initial_alphabet(ByteLevel::alphabet())
+        .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
         .special_tokens(vec![AddedToken::from(PAD, true)])
         .build();
     tokenizer.train(&mut trainer, texts).map_err(failed)?;

@@ -1,1 +1,51 @@
-fn main() {}
+//! `mmsearch`, the program: arguments in, one call of the library, results on stdout, all else on stderr.
+
+mod check;
+mod cli;
+mod completions;
+mod eval;
+mod exit;
+mod forget;
+mod index;
+mod model;
+#[cfg(feature = "torch")]
+mod models;
+mod output;
+mod place;
+mod progress;
+mod query;
+mod status;
+#[cfg(feature = "torch")]
+mod train;
+
+use std::panic::catch_unwind;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::exit::Exit;
+
+fn main() -> ExitCode {
+    let outcome = catch_unwind(|| match Cli::try_parse() {
+        Ok(cli) => exit::of(run(&cli)),
+        Err(error) => exit::of_usage(&error),
+    });
+    outcome.unwrap_or(Exit::Bug).into()
+}
+
+fn run(cli: &Cli) -> anyhow::Result<Exit> {
+    match &cli.command {
+        Command::Index(arguments) => index::run(cli, arguments),
+        Command::Query(arguments) => query::run(cli, arguments),
+        Command::Status(arguments) => status::run(cli, arguments),
+        Command::Forget(arguments) => forget::run(cli, arguments),
+        Command::Check(arguments) => check::run(cli, arguments),
+        #[cfg(feature = "torch")]
+        Command::Model(arguments) => models::run(cli, arguments),
+        #[cfg(feature = "torch")]
+        Command::Train(arguments) => train::run(cli, arguments),
+        Command::Eval(arguments) => eval::run(cli, arguments),
+        Command::Completions(arguments) => completions::run(arguments),
+    }
+}

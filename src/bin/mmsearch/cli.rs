@@ -1,0 +1,225 @@
+//! The arguments. The doc comments here are the help texts.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Finds photos by what they show, and texts by the photos they describe.
+///
+/// Exit codes: 0 done, 1 nothing found, 2 usage, 3 finished but some files were skipped, 4 library locked,
+/// 5 I/O, 6 corruption found, 7 wrong model, format or version, 70 a bug, 130 Ctrl-C.
+#[derive(Debug, Parser)]
+#[command(name = "mmsearch", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// The library's directory [default: MMSEARCH_LIBRARY, or mmsearch/default in the user's data directory]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) library: Option<PathBuf>,
+
+    /// The model: a directory, or the name of one [default: the model inside this program]
+    #[arg(long, global = true, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+
+    /// Where the model runs
+    #[cfg(feature = "torch")]
+    #[arg(long, global = true, value_enum, default_value_t = DeviceArg::Cpu)]
+    pub(crate) device: DeviceArg,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[cfg(feature = "torch")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DeviceArg {
+    /// The processor
+    Cpu,
+    /// The first NVIDIA card
+    Cuda,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Index(IndexArgs),
+    Query(QueryArgs),
+    Status(StatusArgs),
+    Forget(ForgetArgs),
+    Check(CheckArgs),
+    #[cfg(feature = "torch")]
+    Model(ModelArgs),
+    #[cfg(feature = "torch")]
+    Train(TrainArgs),
+    Eval(EvalArgs),
+    #[command(hide = true)]
+    Completions(CompletionsArgs),
+}
+
+/// Bring the library in line with directories, photos, tars and manifests of captions
+///
+/// What is as it was is not read again. Files that are gone are forgotten. Interrupted runs go on where they were.
+#[derive(Args, Debug)]
+pub(crate) struct IndexArgs {
+    /// Directories, photos, .tar archives, captions.jsonl or .csv manifests
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+
+    /// Forget the items of a PATH that is missing or empty, instead of refusing
+    #[arg(long)]
+    pub(crate) prune_missing_root: bool,
+
+    /// Print JSON Lines: one for each batch that is safely in the library, each skipped file, and the report
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Find what is nearest to a text or a photo
+#[derive(Args, Debug)]
+pub(crate) struct QueryArgs {
+    #[command(flatten)]
+    pub(crate) term: TermArgs,
+
+    /// What may be found
+    #[arg(long, value_enum, default_value_t = To::Image)]
+    pub(crate) to: To,
+
+    /// How many, 1 to 10000
+    #[arg(short, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) k: u16,
+
+    /// Compare with everything instead of walking the graph
+    #[arg(long)]
+    pub(crate) exact: bool,
+
+    /// Print JSON Lines: one for each hit
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct TermArgs {
+    /// A sentence or a few words
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) text: Option<String>,
+
+    /// A photo; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) image: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum To {
+    Image,
+    Text,
+    Any,
+}
+
+/// Say what the library holds
+#[derive(Args, Debug)]
+pub(crate) struct StatusArgs {
+    /// Print one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Take items out of the library; files on the disk stay
+///
+/// What is still on the disk comes back at the next `index` of its directory.
+#[derive(Args, Debug)]
+pub(crate) struct ForgetArgs {
+    /// Directories, files, tars or manifests that items came from, or ids of items
+    #[arg(required = true, value_name = "PATH|ID")]
+    pub(crate) what: Vec<PathBuf>,
+
+    /// Print one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Read every row and every byte of the library, and name what is damaged
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    /// Print JSON Lines: one for each finding
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Print the completions of a shell
+#[derive(Args, Debug)]
+pub(crate) struct CompletionsArgs {
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// List, describe or test models
+#[cfg(feature = "torch")]
+#[derive(Args, Debug)]
+pub(crate) struct ModelArgs {
+    #[command(subcommand)]
+    pub(crate) command: ModelCommand,
+}
+
+#[cfg(feature = "torch")]
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// The models that --model knows by name
+    List,
+    /// What a model is made of
+    Info {
+        /// Print one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compare a model with the values that its golden file says it must give
+    Verify {
+        /// Print one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Train a model on images with captions
+///
+/// Every epoch is measured on the recipe's val pairs; the best epoch's model is in OUT/model. After Ctrl-C, --resume
+/// goes on after the last whole epoch.
+#[cfg(feature = "torch")]
+#[derive(Args, Debug)]
+pub(crate) struct TrainArgs {
+    /// A recipe, as in recipes/
+    #[arg(long, value_name = "FILE")]
+    pub(crate) recipe: PathBuf,
+
+    /// The directory that the recipe's paths start from
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) data: PathBuf,
+
+    /// The run directory: the log, the state to go on from, and the model
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+
+    /// Go on with the run in OUT
+    #[arg(long)]
+    pub(crate) resume: bool,
+
+    /// Print JSON Lines: one for each epoch
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Measure how well a model finds the images of captions and the captions of images
+#[derive(Args, Debug)]
+pub(crate) struct EvalArgs {
+    /// A manifest, or a directory or tar with captions.jsonl or with a text file beside each image
+    #[arg(long, value_name = "PATH")]
+    pub(crate) pairs: PathBuf,
+
+    /// The images' directory or tar [default: where the pairs are]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) images: Option<PathBuf>,
+
+    /// Only pairs of this split
+    #[arg(long)]
+    pub(crate) split: Option<String>,
+
+    /// Print one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}

@@ -1,0 +1,130 @@
+//! `mmsearch index`.
+
+use std::io;
+use std::ops::ControlFlow;
+
+use anyhow::Result;
+use mmsearch::library::{IndexOptions, Library, LibraryOptions, Progress, Report, Skips, Tally};
+use serde::Serialize;
+
+use crate::cli::{Cli, IndexArgs};
+use crate::exit::{Exit, tell};
+use crate::model::load_encoder;
+use crate::output::{Output, escaped};
+use crate::place;
+use crate::progress::{Bar, Interrupt, stage_name};
+
+/// How many skipped files are named for people; `--json` names more.
+const MAX_TOLD: usize = 20;
+
+/// A line of `--json`.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+enum Line<'a> {
+    /// `done` items are safely in the library.
+    Progress { stage: &'static str, done: u64, total: Option<u64> },
+    /// A file that is not searchable (`skipped`), or only in part (`truncated`).
+    Skipped { status: &'static str, path: String, reason: &'a str },
+    /// The end.
+    Report { images: TallyLine, texts: TallyLine, skipped: u64, truncated: u64 },
+}
+
+#[derive(Serialize)]
+struct TallyLine {
+    added: u64,
+    updated: u64,
+    moved: u64,
+    unchanged: u64,
+    forgotten: u64,
+}
+
+pub(crate) fn run(cli: &Cli, arguments: &IndexArgs) -> Result<Exit> {
+    let interrupt = Interrupt::install()?;
+    let mut library = Library::create_or_open(&place::library(cli)?, LibraryOptions::default())?;
+    let mut encoder = load_encoder(cli)?;
+    let options = IndexOptions {
+        prune_missing_root: arguments.prune_missing_root,
+        ..IndexOptions::default()
+    };
+    let (mut output, mut bar) = (Output::new(), Bar::new());
+    let mut write_error = None;
+    let mut progress = |progress: &Progress| {
+        bar.show(progress);
+        if arguments.json
+            && let Err(error) = write_progress(&mut output, progress)
+        {
+            write_error = Some(error);
+            return ControlFlow::Break(());
+        }
+        interrupt.flow()
+    };
+    let outcome = library.index(encoder.as_mut(), &arguments.paths, &options, &mut progress);
+    bar.clear();
+    for warning in library.take_warnings() {
+        tell(&format!("warning: {warning}"));
+    }
+    if let Some(error) = write_error {
+        return Err(error.into());
+    }
+    let report = outcome?;
+    if arguments.json {
+        write_report(&mut output, &report)?;
+    } else {
+        tell_report(&report);
+    }
+    output.flush()?;
+    Ok(if report.is_clean() { Exit::Done } else { Exit::Skipped })
+}
+
+/// Each line goes out at once: what it says is done stays done, whatever happens next.
+fn write_progress(output: &mut Output, progress: &Progress) -> io::Result<()> {
+    let stage = stage_name(progress.stage);
+    output.json(&Line::Progress { stage, done: progress.n_done, total: progress.n_total })?;
+    output.flush()
+}
+
+fn write_report(output: &mut Output, report: &Report) -> io::Result<()> {
+    for (status, skips) in [("failed", &report.skipped), ("truncated", &report.truncated)] {
+        for skip in &skips.listed {
+            let path = skip.path.to_string_lossy().into_owned();
+            output.json(&Line::Skipped { status, path, reason: &skip.reason })?;
+        }
+    }
+    let (images, texts) = (tally_line(&report.images), tally_line(&report.texts));
+    let (skipped, truncated) = (report.skipped.n_total, report.truncated.n_total);
+    output.json(&Line::Report { images, texts, skipped, truncated })
+}
+
+fn tally_line(tally: &Tally) -> TallyLine {
+    let Tally { added, updated, moved, unchanged, forgotten } = *tally;
+    TallyLine { added, updated, moved, unchanged, forgotten }
+}
+
+fn tell_report(report: &Report) {
+    tell(&format!("images: {}", summary(&report.images)));
+    if report.texts != Tally::default() {
+        tell(&format!("texts: {}", summary(&report.texts)));
+    }
+    tell_skips("skipped", &report.skipped);
+    tell_skips("ends too early, indexed as far as it goes", &report.truncated);
+}
+
+fn summary(tally: &Tally) -> String {
+    let Tally { added, updated, moved, unchanged, forgotten } = tally;
+    format!(
+        "{added} added, {updated} updated, {moved} moved, {unchanged} unchanged, {forgotten} forgotten"
+    )
+}
+
+fn tell_skips(title: &str, skips: &Skips) {
+    if skips.n_total == 0 {
+        return;
+    }
+    tell(&format!("{title}: {}", skips.n_total));
+    for skip in skips.listed.iter().take(MAX_TOLD) {
+        tell(&format!("  {}: {}", escaped(&skip.path), skip.reason));
+    }
+    if skips.listed.len() > MAX_TOLD {
+        tell(&format!("  … and {} more; --json lists them", skips.listed.len() - MAX_TOLD));
+    }
+}

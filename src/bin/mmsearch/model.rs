@@ -1,0 +1,87 @@
+//! From the name of a model to an encoder.
+
+use std::env::var_os;
+#[cfg(feature = "torch")]
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use mmsearch::Error;
+use mmsearch::encoder::{Encoder, FakeEncoder};
+
+use crate::cli::Cli;
+#[cfg(feature = "torch")]
+use crate::place;
+
+/// The encoder of `--model`, or the default one.
+pub(crate) fn load_encoder(cli: &Cli) -> Result<Box<dyn Encoder>> {
+    if let Some(name) = var_os("MMSEARCH_FAKE_ENCODER") {
+        return Ok(match name.to_str() {
+            Some("1") => Box::new(FakeEncoder::default()),
+            Some(name) => Box::new(FakeEncoder::new(name)),
+            None => Box::new(FakeEncoder::default()),
+        });
+    }
+    load_real(cli)
+}
+
+#[cfg(feature = "torch")]
+fn load_real(cli: &Cli) -> Result<Box<dyn Encoder>> {
+    Ok(Box::new(load_dual(cli)?))
+}
+
+#[cfg(not(feature = "torch"))]
+fn load_real(cli: &Cli) -> Result<Box<dyn Encoder>> {
+    Err(no_model(cli.model.as_deref().unwrap_or("mini")))
+}
+
+/// The model of `--model`, or the one that is compiled in.
+#[cfg(feature = "torch")]
+pub(crate) fn load_dual(cli: &Cli) -> Result<mmsearch::encoder::DualEncoder> {
+    use mmsearch::encoder::DualEncoder;
+    let device = cli.device.into();
+    match named(cli.model.as_deref())? {
+        Named::Directory(dir) => Ok(DualEncoder::load(&dir, device)?),
+        #[cfg(feature = "embedded-model")]
+        Named::Mini => Ok(DualEncoder::mini(device)?),
+        #[cfg(not(feature = "embedded-model"))]
+        Named::Mini => Err(no_model("mini")),
+    }
+}
+
+/// What `--model` means.
+#[cfg(feature = "torch")]
+pub(crate) enum Named {
+    /// The one inside this program.
+    Mini,
+    /// A model directory.
+    Directory(PathBuf),
+}
+
+/// A path wins over a name; a name is `mini` or a directory in the user's `mmsearch/models`.
+#[cfg(feature = "torch")]
+pub(crate) fn named(model: Option<&str>) -> Result<Named> {
+    let Some(model) = model else { return Ok(Named::Mini) };
+    if model.contains('/') || Path::new(model).exists() {
+        return Ok(Named::Directory(model.into()));
+    }
+    if model == "mini" {
+        return Ok(Named::Mini);
+    }
+    Ok(Named::Directory(place::models()?.join(model)))
+}
+
+#[cfg(not(all(feature = "torch", feature = "embedded-model")))]
+fn no_model(name: &str) -> anyhow::Error {
+    Error::BadModel { path: name.into(), reason: "this build has no model inside".into() }.into()
+}
+
+/// The arguments name a device without knowing the library.
+#[cfg(feature = "torch")]
+impl From<crate::cli::DeviceArg> for mmsearch::encoder::Device {
+    fn from(device: crate::cli::DeviceArg) -> Self {
+        match device {
+            crate::cli::DeviceArg::Cpu => Self::Cpu,
+            crate::cli::DeviceArg::Cuda => Self::Cuda,
+        }
+    }
+}

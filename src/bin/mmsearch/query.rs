@@ -1,0 +1,147 @@
+//! `mmsearch query`.
+
+use std::io::{self, Read};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use mmsearch::library::Library;
+use mmsearch::media::{self, Limits};
+use mmsearch::{Error, Hit, ItemId, Pixels, Query, Target, Term};
+use serde::Serialize;
+
+use crate::cli::{Cli, QueryArgs, TermArgs, To};
+use crate::exit::{Exit, tell};
+use crate::model::load_encoder;
+use crate::output::{Output, SourceLine, escaped_text, source_text};
+use crate::place;
+
+/// A hit in JSON.
+#[derive(Serialize)]
+struct HitLine<'a> {
+    /// From 1.
+    rank: usize,
+    /// Cosine with the query, higher is closer.
+    score: f32,
+    id: i64,
+    modality: &'static str,
+    #[serde(flatten)]
+    source: SourceLine,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    /// The image that a text describes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<ImageLine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    taken_at: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    metadata: &'a mmsearch::Metadata,
+}
+
+#[derive(Serialize)]
+struct ImageLine {
+    id: i64,
+    #[serde(flatten)]
+    source: SourceLine,
+}
+
+pub(crate) fn run(cli: &Cli, arguments: &QueryArgs) -> Result<Exit> {
+    let mut library = Library::open(&place::library(cli)?)?;
+    let term = term(&arguments.term)?;
+    let to = match arguments.to {
+        To::Image => Target::Image,
+        To::Text => Target::Text,
+        To::Any => Target::Any,
+    };
+    let query = Query { term, to, k: arguments.k.into(), exact: arguments.exact };
+    if library.space()?.is_none() {
+        tell("mmsearch: the library is empty; fill it with `mmsearch index`");
+        return Ok(Exit::NothingFound);
+    }
+    let mut encoder = load_encoder(cli)?;
+    let hits = library.search(encoder.as_mut(), &query)?;
+    for warning in library.take_warnings() {
+        tell(&format!("warning: {warning}"));
+    }
+    let mut output = Output::new();
+    for (i, hit) in hits.iter().enumerate() {
+        match arguments.json {
+            true => output.json(&hit_line(&library, i + 1, hit)?)?,
+            false => output.line(&hit_text(&library, hit)?)?,
+        }
+    }
+    output.flush()?;
+    Ok(if hits.is_empty() { Exit::NothingFound } else { Exit::Done })
+}
+
+fn term(arguments: &TermArgs) -> Result<Term> {
+    match (&arguments.text, &arguments.image) {
+        (Some(text), _) if text.trim().is_empty() => {
+            Err(Error::BadQuery { reason: "the text to look for is empty".into() }.into())
+        }
+        (Some(text), _) => Ok(Term::Text(text.clone())),
+        (None, Some(path)) => Ok(Term::Image(picture(path)?)),
+        (None, None) => {
+            Err(Error::BadQuery { reason: "say --text TEXT or --image FILE".into() }.into())
+        }
+    }
+}
+
+fn picture(path: &Path) -> Result<Pixels> {
+    let limits = Limits::default();
+    let bytes = if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        let mut stdin = io::stdin().lock().take(limits.max_file_bytes + 1);
+        stdin.read_to_end(&mut bytes).context("cannot read standard input")?;
+        bytes
+    } else {
+        media::read_regular(path, &limits)?.0
+    };
+    let bad = |reason| Error::BadImage { path: path.into(), reason };
+    if bytes.len() as u64 > limits.max_file_bytes {
+        return Err(bad(format!("more than {} bytes", limits.max_file_bytes)).into());
+    }
+    let decoded = media::decode(&bytes, &limits).map_err(bad)?;
+    if let Some(reason) = decoded.truncated {
+        tell(&format!("warning: {}: {reason}", path.display()));
+    }
+    Ok(decoded.pixels)
+}
+
+fn hit_text(library: &Library, hit: &Hit) -> Result<String> {
+    let (score, item) = (hit.score, &hit.item);
+    let Some(text) = &item.text else { return Ok(format!("{score:.4}  {}", source_text(item))) };
+    let about = match described(library, item.image)? {
+        Some(image) => source_text(&image),
+        None => source_text(item),
+    };
+    Ok(format!("{score:.4}  \"{}\"  {about}", escaped_text(text)))
+}
+
+fn hit_line<'a>(library: &Library, rank: usize, hit: &'a Hit) -> Result<HitLine<'a>> {
+    let item = &hit.item;
+    let facts = item.facts.as_ref();
+    let image = described(library, item.image)?;
+    Ok(HitLine {
+        rank,
+        score: hit.score,
+        id: item.id.0,
+        modality: item.modality.name(),
+        source: SourceLine::new(&item.source),
+        text: item.text.as_deref(),
+        image: image
+            .map(|image| ImageLine { id: image.id.0, source: SourceLine::new(&image.source) }),
+        width: facts.map(|facts| facts.width),
+        height: facts.map(|facts| facts.height),
+        taken_at: facts.and_then(|facts| facts.taken_at.as_deref()),
+        metadata: &item.metadata,
+    })
+}
+
+fn described(library: &Library, image: Option<ItemId>) -> Result<Option<mmsearch::Item>> {
+    let Some(id) = image else { return Ok(None) };
+    Ok(library.item(id)?)
+}

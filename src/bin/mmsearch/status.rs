@@ -1,0 +1,163 @@
+//! `mmsearch status`.
+
+use anyhow::Result;
+use mmsearch::Status;
+use mmsearch::library::{Library, LibraryStatus, SnapshotState};
+use serde::Serialize;
+
+use crate::cli::{Cli, StatusArgs};
+use crate::exit::Exit;
+use crate::output::{Output, escaped, escaped_text};
+use crate::place;
+
+/// The library in JSON.
+#[derive(Serialize)]
+struct StatusLine {
+    library: String,
+    model: Option<String>,
+    fingerprint: Option<String>,
+    dim: Option<usize>,
+    generation: u64,
+    items: Vec<CountLine>,
+    snapshots: Vec<SnapshotLine>,
+    roots: Vec<String>,
+    size_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct CountLine {
+    modality: &'static str,
+    status: &'static str,
+    count: u64,
+}
+
+#[derive(Serialize)]
+struct SnapshotLine {
+    modality: &'static str,
+    embeddings: u64,
+    /// `none`, `current` or `unusable`.
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generation: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    graph: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    newer: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dead: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+pub(crate) fn run(cli: &Cli, arguments: &StatusArgs) -> Result<Exit> {
+    let status = Library::open(&place::library(cli)?)?.status()?;
+    let mut output = Output::new();
+    if arguments.json {
+        output.json(&status_line(&status))?;
+    } else {
+        for line in lines(&status) {
+            output.line(&line)?;
+        }
+    }
+    output.flush()?;
+    Ok(Exit::Done)
+}
+
+fn lines(status: &LibraryStatus) -> Vec<String> {
+    let mut lines = vec![format!("library     {}", escaped(&status.dir))];
+    lines.push(match &status.space {
+        Some(space) => {
+            let (model, fingerprint) = (escaped_text(&space.model), &space.fingerprint.0);
+            let short = fingerprint.get(..12).unwrap_or(fingerprint);
+            format!("model       {model} ({short}, {} dimensions)", space.dim)
+        }
+        None => "model       none yet; the library is empty".into(),
+    });
+    for count in &status.items {
+        let (modality, status) = (count.modality.name(), status_name(count.status));
+        lines.push(format!("{modality:<11} {} {status}", count.n_items));
+    }
+    for snapshot in &status.snapshots {
+        let (modality, n) = (snapshot.modality.name(), snapshot.n_embeddings);
+        lines.push(format!(
+            "search      {n} different {modality}s, {}",
+            state_text(&snapshot.state)
+        ));
+    }
+    for root in &status.roots {
+        lines.push(format!("indexed     {}", escaped(root)));
+    }
+    lines.push(format!("on disk     {:.1} MB", status.size_bytes as f64 / 1e6));
+    lines.push(format!("generation  {}", status.generation));
+    lines
+}
+
+fn state_text(state: &SnapshotState) -> String {
+    match state {
+        SnapshotState::None => "no snapshot".into(),
+        SnapshotState::Current { generation, has_graph, n_tail, n_dead } => {
+            let with = if *has_graph { "with a graph" } else { "exact" };
+            format!("snapshot of generation {generation} {with}, {n_tail} newer, {n_dead} gone")
+        }
+        SnapshotState::Unusable(reason) => {
+            format!("the snapshot cannot be used: {}", escaped_text(reason))
+        }
+    }
+}
+
+fn status_line(status: &LibraryStatus) -> StatusLine {
+    let space = status.space.as_ref();
+    let text = |path: &std::path::PathBuf| path.to_string_lossy().into_owned();
+    StatusLine {
+        library: text(&status.dir),
+        model: space.map(|space| space.model.clone()),
+        fingerprint: space.map(|space| space.fingerprint.0.clone()),
+        dim: space.map(|space| space.dim),
+        generation: status.generation,
+        items: (status.items.iter())
+            .map(|count| CountLine {
+                modality: count.modality.name(),
+                status: status_name(count.status),
+                count: count.n_items,
+            })
+            .collect(),
+        snapshots: status.snapshots.iter().map(snapshot_line).collect(),
+        roots: status.roots.iter().map(text).collect(),
+        size_bytes: status.size_bytes,
+    }
+}
+
+fn snapshot_line(snapshot: &mmsearch::library::SnapshotStatus) -> SnapshotLine {
+    let line = SnapshotLine {
+        modality: snapshot.modality.name(),
+        embeddings: snapshot.n_embeddings,
+        state: "none",
+        generation: None,
+        graph: None,
+        newer: None,
+        dead: None,
+        reason: None,
+    };
+    match &snapshot.state {
+        SnapshotState::None => line,
+        SnapshotState::Current { generation, has_graph, n_tail, n_dead } => SnapshotLine {
+            state: "current",
+            generation: Some(*generation),
+            graph: Some(*has_graph),
+            newer: Some(*n_tail),
+            dead: Some(*n_dead),
+            ..line
+        },
+        SnapshotState::Unusable(reason) => {
+            SnapshotLine { state: "unusable", reason: Some(reason.clone()), ..line }
+        }
+    }
+}
+
+fn status_name(status: Status) -> &'static str {
+    match status {
+        Status::Ok => "ok",
+        Status::Truncated => "truncated",
+        Status::Failed => "failed",
+    }
+}

@@ -1,0 +1,235 @@
+//! Writing: one transaction that raises the generation by one.
+
+use std::path::Path;
+
+use rusqlite::types::Value;
+use rusqlite::{Params, Transaction, params, params_from_iter};
+
+use super::row::{self, EMBEDDING_COLUMNS, ITEM_COLUMNS, N_EMBEDDING_COLUMNS, N_ITEM_COLUMNS};
+use super::{
+    Container, MAX_BATCH_ROWS, SpaceId, StoredEmbedding, StoredItem, StoredSpace, View,
+    none_if_absent, source, sql,
+};
+use crate::embedding::Embedding;
+use crate::error::Result;
+use crate::item::{ContentHash, Item, ItemId, Modality, Status};
+
+/// A transaction that writes; dropped without [`Batch::commit`], it changes nothing.
+pub(crate) struct Batch<'a> {
+    transaction: Transaction<'a>,
+    path: &'a Path,
+    generation: u64,
+    n_rows: usize,
+    /// Contents that lost an item. Whether nothing needs them any more is known at the end only.
+    loose: Vec<(Modality, ContentHash)>,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(transaction: Transaction<'a>, path: &'a Path) -> Result<Self> {
+        let generation = View { connection: &transaction, path }.generation()? + 1;
+        Ok(Self { transaction, path, generation, n_rows: 0, loose: Vec::new() })
+    }
+
+    /// The catalog as this transaction has changed it.
+    pub(crate) fn view(&self) -> View<'_> {
+        View { connection: &self.transaction, path: self.path }
+    }
+
+    /// Drops embeddings that nothing needs any more and makes everything durable; the new generation.
+    pub(crate) fn commit(mut self) -> Result<u64> {
+        for (modality, hash) in std::mem::take(&mut self.loose) {
+            self.drop_embedding_if_orphan(modality, hash)?;
+        }
+        self.execute("UPDATE state SET generation = ?1", params![self.generation.cast_signed()])?;
+        self.transaction.commit().map_err(sql(self.path, "commit"))?;
+        Ok(self.generation)
+    }
+
+    /// Makes a space the library's own, adding it if it is new.
+    pub(crate) fn set_space(
+        &mut self,
+        fingerprint: &str,
+        model: &str,
+        dim: usize,
+    ) -> Result<StoredSpace> {
+        self.execute(
+            "INSERT INTO spaces (fingerprint, model, dim) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+            params![fingerprint, model, i64::try_from(dim).unwrap_or(i64::MAX)],
+        )?;
+        self.execute(
+            "UPDATE state SET space_id = (SELECT id FROM spaces WHERE fingerprint = ?1)",
+            params![fingerprint],
+        )?;
+        let stored = self.view().space()?;
+        Ok(stored.expect("the space was written by the statement before"))
+    }
+
+    /// Adds an item; its `id` is ignored and given anew.
+    pub(crate) fn add_item(&mut self, mut item: Item, scan: i64) -> Result<ItemId> {
+        item.id = ItemId(self.next_id("items")?);
+        let id = item.id;
+        let stored = StoredItem { item, scan, generation: self.generation };
+        let insert = insert("items", ITEM_COLUMNS, N_ITEM_COLUMNS);
+        self.put(&insert, row::item_values(&stored))?;
+        Ok(id)
+    }
+
+    /// Replaces everything that is known of an item that is there.
+    pub(crate) fn replace_item(&mut self, old: &Item, new: Item, scan: i64) -> Result<()> {
+        let (old_content, id) = ((old.modality, old.content_hash), old.id);
+        let stored = StoredItem { item: Item { id, ..new }, scan, generation: self.generation };
+        let columns = ITEM_COLUMNS.split(", ").map(str::trim).chain(["checksum"]).enumerate();
+        let columns: Vec<String> =
+            columns.map(|(i, column)| format!("{column} = ?{}", i + 1)).collect();
+        let update = format!("UPDATE items SET {} WHERE id = ?1", columns.join(", "));
+        self.put(&update, row::item_values(&stored))?;
+        if let (modality, Some(hash)) = old_content {
+            self.loose.push((modality, hash));
+        }
+        Ok(())
+    }
+
+    /// Removes an item and the texts that describe it. Returns what went; the manifests of the texts are read
+    /// again next time.
+    pub(crate) fn remove_item(&mut self, id: ItemId) -> Result<Vec<Modality>> {
+        let Some(stored) = self.view().item(id)? else { return Ok(Vec::new()) };
+        let mut removed = vec![stored.item.modality];
+        for text in self.view().texts_of(id)? {
+            removed.extend(self.remove_item(text.item.id)?);
+            self.forget_completeness(&text.item)?;
+        }
+        self.execute("DELETE FROM items WHERE id = ?1", params![id.0])?;
+        if let (Some(hash), Status::Ok | Status::Truncated) =
+            (stored.item.content_hash, stored.item.status)
+        {
+            self.loose.push((stored.item.modality, hash));
+        }
+        Ok(removed)
+    }
+
+    /// Adds the embedding of a content that has none; its key.
+    pub(crate) fn add_embedding(
+        &mut self,
+        space: SpaceId,
+        modality: Modality,
+        content_hash: ContentHash,
+        embedding: Embedding,
+    ) -> Result<u64> {
+        let key = self.next_id("embeddings")?.cast_unsigned();
+        let generation = self.generation;
+        let stored = StoredEmbedding { key, space, modality, content_hash, embedding, generation };
+        let insert = insert("embeddings", EMBEDDING_COLUMNS, N_EMBEDDING_COLUMNS);
+        self.put(&insert, row::embedding_values(&stored))?;
+        Ok(key)
+    }
+
+    /// Writes what is known of a tar or manifest.
+    pub(crate) fn set_container(&mut self, container: &Container) -> Result<()> {
+        self.execute(
+            "INSERT INTO containers (path, kind, size_bytes, modified_ns, scan, complete, reason)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT (path) DO UPDATE SET kind = ?2, size_bytes = ?3, modified_ns = ?4, scan = ?5,
+                 complete = ?6, reason = ?7",
+            params![
+                source::bytes(&container.path),
+                container.kind.name(),
+                container.size_bytes.cast_signed(),
+                container.modified_ns,
+                container.scan,
+                container.complete,
+                container.reason,
+            ],
+        )
+    }
+
+    /// Forgets tars, manifests and roots at or below a path.
+    pub(crate) fn remove_containers_under(&mut self, path: &Path) -> Result<()> {
+        let (from, to) = source::below(path);
+        for table in ["containers", "roots"] {
+            self.execute(
+                &format!("DELETE FROM {table} WHERE path = ?1 OR (path > ?2 AND path < ?3)"),
+                params![source::bytes(path), from, to],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Remembers what `index` was asked to index.
+    pub(crate) fn add_root(&mut self, root: &Path) -> Result<()> {
+        self.execute(
+            "INSERT INTO roots (path) VALUES (?1) ON CONFLICT DO NOTHING",
+            params![source::bytes(root)],
+        )
+    }
+
+    /// Drops the tombstones that a snapshot of this generation has taken in.
+    pub(crate) fn drop_tombstones(
+        &mut self,
+        space: SpaceId,
+        modality: Modality,
+        up_to: u64,
+    ) -> Result<()> {
+        self.execute(
+            "DELETE FROM tombstones WHERE space_id = ?1 AND modality = ?2 AND generation <= ?3",
+            params![space.0, modality.name(), up_to.cast_signed()],
+        )
+    }
+
+    fn drop_embedding_if_orphan(&self, modality: Modality, hash: ContentHash) -> Result<()> {
+        if self.view().content_is_live(modality, hash)? {
+            return Ok(());
+        }
+        self.execute(
+            "INSERT INTO tombstones (embedding_id, space_id, modality, generation)
+             SELECT id, space_id, modality, ?3 FROM embeddings WHERE modality = ?1 AND content_hash = ?2",
+            params![modality.name(), hash.0, self.generation.cast_signed()],
+        )?;
+        self.execute(
+            "DELETE FROM embeddings WHERE modality = ?1 AND content_hash = ?2",
+            params![modality.name(), hash.0],
+        )
+    }
+
+    /// The text's image went for a reason of its own; should it come back, its texts must come back too.
+    fn forget_completeness(&mut self, text: &Item) -> Result<()> {
+        let key = source::SourceKey::new(&text.source);
+        self.execute(
+            "UPDATE containers SET complete = 0 WHERE kind = 'manifest' AND path = ?1",
+            params![key.container],
+        )
+    }
+
+    /// The id that AUTOINCREMENT would give: it is needed before the insert, for the checksum.
+    fn next_id(&self, table: &'static str) -> Result<i64> {
+        let last = self
+            .transaction
+            .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = ?1")
+            .and_then(|mut statement| statement.query_row([table], |row| row.get::<_, i64>(0)))
+            .map(Some)
+            .or_else(none_if_absent)
+            .map_err(sql(self.path, "read the last id"))?;
+        Ok(last.unwrap_or(0) + 1)
+    }
+
+    /// Runs a statement with the values of a row and their checksum.
+    fn put(&mut self, statement: &str, mut values: Vec<Value>) -> Result<()> {
+        let checksum = row::checksum(&values);
+        values.push(checksum.into());
+        self.n_rows += 1;
+        debug_assert!(self.n_rows <= MAX_BATCH_ROWS, "callers write in small batches");
+        self.execute(statement, params_from_iter(values))
+    }
+
+    fn execute(&self, statement: &str, params: impl Params) -> Result<()> {
+        self.transaction
+            .prepare_cached(statement)
+            .and_then(|mut statement| statement.execute(params))
+            .map(|_| ())
+            .map_err(sql(self.path, "write"))
+    }
+}
+
+fn insert(table: &str, columns: &str, n_columns: usize) -> String {
+    let places: Vec<String> = (1..=n_columns + 1).map(|i| format!("?{i}")).collect();
+    format!("INSERT INTO {table} ({columns}, checksum) VALUES ({})", places.join(", "))
+}

@@ -1,0 +1,207 @@
+//! The catalog's promises: what is written comes back, what is damaged is named, what is foreign stays untouched.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::*;
+use crate::embedding::Embedding;
+use crate::item::{ContentHash, ImageFacts, Item, ItemId, Metadata, Modality, Source, Status};
+
+fn photo(path: &str, content: u8) -> Item {
+    Item {
+        id: ItemId(0),
+        modality: Modality::Image,
+        source: Source::File { path: path.into() },
+        content_hash: Some(ContentHash([content; 32])),
+        size_bytes: 12,
+        modified_ns: Some(-5),
+        status: Status::Ok,
+        reason: None,
+        facts: Some(ImageFacts {
+            width: 4,
+            height: 3,
+            format: "png".into(),
+            orientation: 6,
+            taken_at: Some("2024-05-31T18:02:11".into()),
+            camera: None,
+            latitude: Some(-1.5),
+            longitude: Some(2.25),
+        }),
+        text: None,
+        image: None,
+        metadata: Metadata::from([("tag".into(), "a \"b\"".into())]),
+    }
+}
+
+fn caption(image: ItemId, line: u64, text: &str) -> Item {
+    Item {
+        modality: Modality::Text,
+        source: Source::ManifestRow { manifest: "/m.jsonl".into(), line, caption: 0 },
+        content_hash: Some(ContentHash(*blake3::hash(text.as_bytes()).as_bytes())),
+        facts: None,
+        text: Some(text.into()),
+        image: Some(image),
+        ..photo("", 0)
+    }
+}
+
+fn embedding(x: f32) -> Embedding {
+    Embedding::normalized(vec![x, 1.0, 0.5]).unwrap()
+}
+
+fn filled(dir: &Path) -> (Catalog, StoredSpace, ItemId) {
+    let mut catalog = Catalog::create_or_open(dir).unwrap();
+    let mut batch = catalog.batch().unwrap();
+    let space = batch.set_space("f00d", "fake", 3).unwrap();
+    let id = batch.add_item(photo("/a.png", 1), 0).unwrap();
+    let hash = ContentHash([1; 32]);
+    batch.add_embedding(space.id, Modality::Image, hash, embedding(2.0)).unwrap();
+    assert_eq!(batch.commit().unwrap(), 1);
+    (catalog, space, id)
+}
+
+#[test]
+fn what_is_written_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, space, id) = filled(dir.path());
+    let catalog = Catalog::open(dir.path()).unwrap();
+    let view = catalog.view();
+    let stored = view.item(id).unwrap().unwrap();
+    assert_eq!(stored.item, Item { id, ..photo("/a.png", 1) });
+    assert_eq!(view.item_at(&stored.item.source).unwrap(), Some(stored));
+    assert_eq!(view.space().unwrap(), Some(space.clone()));
+    assert_eq!(view.embedding(1).unwrap().unwrap().embedding, embedding(2.0));
+    assert_eq!(view.n_embeddings(space.id, Modality::Image, 0).unwrap(), 1);
+    assert_eq!(view.n_embeddings(space.id, Modality::Image, 1).unwrap(), 0);
+    assert_eq!(view.integrity().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_batch_that_is_not_committed_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut catalog, ..) = filled(dir.path());
+    let mut batch = catalog.batch().unwrap();
+    batch.add_item(photo("/b.png", 2), 0).unwrap();
+    drop(batch);
+    assert_eq!(catalog.view().generation().unwrap(), 1);
+    assert_eq!(catalog.view().n_items_under(Path::new("/")).unwrap(), 1);
+}
+
+#[test]
+fn ids_are_never_used_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut catalog, space, id) = filled(dir.path());
+    let mut batch = catalog.batch().unwrap();
+    assert_eq!(batch.remove_item(id).unwrap(), [Modality::Image]);
+    batch.commit().unwrap();
+    let mut batch = catalog.batch().unwrap();
+    let again = batch.add_item(photo("/a.png", 1), 0).unwrap();
+    let hash = ContentHash([1; 32]);
+    let key = batch.add_embedding(space.id, Modality::Image, hash, embedding(2.0)).unwrap();
+    batch.commit().unwrap();
+    assert_eq!((again, key), (ItemId(2), 2));
+    assert_eq!(catalog.view().dead_keys(space.id, Modality::Image, 1).unwrap(), [1]);
+    assert_eq!(catalog.view().dead_keys(space.id, Modality::Image, 2).unwrap(), [0u64; 0]);
+}
+
+#[test]
+fn an_image_takes_its_captions_along_and_shared_embeddings_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut catalog, space, id) = filled(dir.path());
+    let mut batch = catalog.batch().unwrap();
+    let copy = batch.add_item(photo("/copy.png", 1), 0).unwrap();
+    let text = caption(id, 1, "a dog");
+    let hash = text.content_hash.unwrap();
+    batch.add_item(text, 1).unwrap();
+    batch.add_embedding(space.id, Modality::Text, hash, embedding(3.0)).unwrap();
+    batch.commit().unwrap();
+
+    let mut batch = catalog.batch().unwrap();
+    assert_eq!(batch.remove_item(id).unwrap(), [Modality::Image, Modality::Text]);
+    batch.commit().unwrap();
+    let view = catalog.view();
+    assert!(view.has_embedding(space.id, Modality::Image, ContentHash([1; 32])).unwrap());
+    assert!(!view.has_embedding(space.id, Modality::Text, hash).unwrap());
+    assert_eq!(view.items_of(Modality::Image, ContentHash([1; 32]), 9).unwrap()[0].item.id, copy);
+    assert_eq!(view.integrity().unwrap(), Vec::<String>::new());
+}
+
+/// Control: the same read succeeds before the byte is changed.
+#[test]
+fn a_changed_column_is_named() {
+    for column in ["container = x'2f62'", "size_bytes = 13", "latitude = 7.0", "generation = 9"] {
+        let dir = tempfile::tempdir().unwrap();
+        let (catalog, _, id) = filled(dir.path());
+        assert!(catalog.view().item(id).is_ok());
+        catalog.connection.execute(&format!("UPDATE items SET {column}"), []).unwrap();
+        let error = catalog.view().item(id).unwrap_err();
+        assert!(error.to_string().contains("item 1: the checksum does not match"), "{error}");
+        assert_eq!(error.kind(), crate::ErrorKind::Corrupt);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (catalog, ..) = filled(dir.path());
+    catalog.connection.execute("UPDATE embeddings SET vector = zeroblob(12)", []).unwrap();
+    let error = catalog.view().embedding(1).unwrap_err();
+    assert!(error.to_string().contains("embedding 1: the checksum"), "{error}");
+}
+
+#[test]
+fn foreign_newer_and_broken_files_stay_untouched() {
+    let foreign = |dir: &Path| {
+        let connection = Connection::open(dir.join(FILE_NAME)).unwrap();
+        connection.execute_batch("CREATE TABLE t (x)").unwrap();
+    };
+    let marked = |dir: &Path| {
+        let connection = Connection::open(dir.join(FILE_NAME)).unwrap();
+        connection.execute_batch("PRAGMA application_id = 7; CREATE TABLE t (x)").unwrap();
+    };
+    let newer = |dir: &Path| {
+        let (catalog, ..) = filled(dir);
+        catalog.connection.pragma_update(None, "user_version", 99).unwrap();
+    };
+    let text = |dir: &Path| fs::write(dir.join(FILE_NAME), "hello").unwrap();
+    type Make<'a> = &'a dyn Fn(&Path);
+    let cases = [
+        (&foreign as Make<'_>, "its application id is 0x0"),
+        (&marked, "its application id is 0x7"),
+        (&newer, "has version 99, this mmsearch knows up to 1"),
+        (&text, "it is not a SQLite database"),
+    ];
+    for (make, message) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        make(dir.path());
+        let before = crate::error::read(&dir.path().join(FILE_NAME)).unwrap();
+        for error in [
+            Catalog::create_or_open(dir.path()).unwrap_err(),
+            Catalog::open(dir.path()).unwrap_err(),
+        ] {
+            assert!(error.to_string().contains(message), "{error}");
+        }
+        assert!(before == crate::error::read(&dir.path().join(FILE_NAME)).unwrap(), "{message}");
+    }
+}
+
+#[test]
+fn nothing_there_is_no_library() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(matches!(Catalog::open(dir.path()), Err(Error::NoLibrary { .. })));
+    fs::write(dir.path().join(FILE_NAME), "").unwrap();
+    assert!(matches!(Catalog::open(dir.path()), Err(Error::NoLibrary { .. })));
+    assert_eq!(Catalog::create_or_open(dir.path()).unwrap().view().generation().unwrap(), 0);
+}
+
+#[test]
+fn directory_and_files_are_their_owners_only() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("library");
+    let (_catalog, ..) = filled(&dir);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&dir), 0o700);
+    let mut n_files = 0;
+    for file in fs::read_dir(&dir).unwrap() {
+        assert_eq!(mode(&file.unwrap().path()), 0o600);
+        n_files += 1;
+    }
+    assert!(n_files >= 2, "the database and its write-ahead log");
+}

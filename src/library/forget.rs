@@ -1,0 +1,83 @@
+//! `forget`: takes items out of the library, and every trace of them out of its files.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use super::{Forgotten, Library};
+use crate::error::{Error, Result};
+use crate::item::{ItemId, Modality};
+
+/// Items that are removed in one transaction; each may take its texts along.
+const BATCH: usize = 64;
+
+/// What is to be forgotten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selector {
+    /// One item.
+    Id(ItemId),
+    /// Everything that came from a file, a tar or a manifest, or from below a directory. The file itself need
+    /// not exist any more, and is not touched.
+    Path(PathBuf),
+}
+
+impl Library {
+    /// Takes items out, with the texts that describe them. What is still on the disk comes back at the next
+    /// [`Library::index`] of its root.
+    ///
+    /// Afterwards neither the catalog, nor its log, nor a snapshot holds what was taken out.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if a selector selects nothing; what came before it is forgotten all the same.
+    pub fn forget(&mut self, what: &[Selector]) -> Result<Forgotten> {
+        self.require_writer()?;
+        let mut forgotten = Forgotten::default();
+        let mut outcome = Ok(());
+        for selector in what {
+            let removed = match selector {
+                Selector::Id(id) => self.remove(&[*id])?,
+                Selector::Path(path) => self.forget_path(path)?,
+            };
+            if removed == Forgotten::default() {
+                let what = match selector {
+                    Selector::Id(id) => format!("item {id}"),
+                    Selector::Path(path) => path.display().to_string(),
+                };
+                outcome = Err(Error::NotFound { what, library: self.dir.clone() });
+                break;
+            }
+            forgotten.add(removed);
+        }
+        for modality in Modality::ALL {
+            self.refresh_snapshot(modality, true, &mut |_| ControlFlow::Continue(()))?;
+        }
+        self.catalog.checkpoint()?;
+        outcome.map(|()| forgotten)
+    }
+
+    fn forget_path(&mut self, path: &Path) -> Result<Forgotten> {
+        let path = super::roots::absolute(path)?;
+        let mut forgotten = Forgotten::default();
+        loop {
+            let page = self.catalog.view().items_under(&path, ItemId(0), BATCH)?;
+            if page.is_empty() {
+                break;
+            }
+            let ids: Vec<ItemId> = page.iter().map(|stored| stored.item.id).collect();
+            forgotten.add(self.remove(&ids)?);
+        }
+        let mut batch = self.catalog.batch()?;
+        batch.remove_containers_under(&path)?;
+        batch.commit()?;
+        Ok(forgotten)
+    }
+
+    fn remove(&mut self, ids: &[ItemId]) -> Result<Forgotten> {
+        let mut forgotten = Forgotten::default();
+        let mut batch = self.catalog.batch()?;
+        for &id in ids {
+            forgotten.count(&batch.remove_item(id)?);
+        }
+        batch.commit()?;
+        Ok(forgotten)
+    }
+}

@@ -1,0 +1,62 @@
+//! `index`: brings the library in line with files, directories, tars and manifests.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use super::run::Run;
+use super::{Library, Progress, Report, roots};
+use crate::encoder::Encoder;
+use crate::error::Result;
+use crate::media::Limits;
+
+/// How to index.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct IndexOptions {
+    /// Forget the items of a root that is missing or empty, instead of refusing.
+    pub prune_missing_root: bool,
+    /// How much of one file is read and decoded at most.
+    pub limits: Limits,
+}
+
+impl Library {
+    /// Brings the library in line with `roots`: directories, pictures, tars, manifests of captions.
+    ///
+    /// What is as it was is not read again. Work is committed in batches, each followed by a call of `progress`,
+    /// whose answer may stop the run; what was committed stays, and the next run goes on from there.
+    ///
+    /// A file that cannot be used is listed in the report with its reason and does not stop the run.
+    ///
+    /// # Errors
+    /// [`crate::Error::ModelMismatch`] if the library is another model's; [`crate::Error::MissingRoot`] if a
+    /// root held items and is gone or empty, before anything is changed; [`crate::Error::Cancelled`];
+    /// [`crate::Error::Catalog`] and [`crate::Error::Io`] for the library's own files.
+    pub fn index(
+        &mut self,
+        encoder: &mut dyn Encoder,
+        roots: &[PathBuf],
+        options: &IndexOptions,
+        progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<Report> {
+        self.require_writer()?;
+        self.space_of(encoder.space())?;
+        let mut report = Report::default();
+        let found = roots::look(self.catalog.view(), roots, options, &mut report, progress)?;
+        let space = self.space_for(encoder.space())?;
+        let mut run =
+            Run::start(&mut self.catalog, encoder, space, options.limits, report, progress);
+        run.seen = found.seen;
+        run.remember_roots(&found.roots)?;
+        run.index_files(found.files)?;
+        for tar in &found.tars {
+            run.index_tar(tar)?;
+        }
+        for manifest in &found.manifests {
+            run.index_manifest(manifest)?;
+        }
+        run.forget_what_is_gone(&found.roots, &found.gone)?;
+        let report = run.finish();
+        self.catalog.checkpoint()?;
+        self.refresh_snapshots(progress)?;
+        Ok(report)
+    }
+}

@@ -1,0 +1,164 @@
+//! The library: a directory that can be searched, and the verbs that fill, search and mend it.
+//!
+//! The catalog in it is the truth; snapshots are derived from it and may be deleted at any time. Nothing here
+//! prints or reads the environment; progress and cancelling are a callback.
+
+mod captions;
+mod check;
+mod durable;
+mod forget;
+mod index;
+mod inline;
+mod lock;
+mod pictures;
+mod plan;
+mod prepare;
+mod report;
+mod roots;
+mod run;
+mod search;
+mod snapshots;
+mod status;
+mod tars;
+mod write;
+
+use std::path::{Path, PathBuf};
+
+use crate::catalog::{Catalog, StoredSpace};
+use crate::encoder::{Fingerprint, Space};
+use crate::error::{Error, Result};
+use crate::index::GRAPH_THRESHOLD;
+use crate::item::{Item, ItemId};
+
+use self::lock::WriterLock;
+use self::snapshots::Snapshots;
+
+pub use self::check::Finding;
+pub use self::forget::Selector;
+pub use self::index::IndexOptions;
+pub use self::report::{Forgotten, MAX_LISTED, Progress, Report, Skip, Skips, Stage, Tally};
+pub use self::status::{ItemCount, LibraryStatus, SnapshotState, SnapshotStatus};
+
+/// How a library behaves while it is open.
+#[derive(Clone, Copy, Debug)]
+pub struct LibraryOptions {
+    /// Below this many embeddings of one modality, snapshots have no graph and are searched exactly.
+    pub graph_threshold: usize,
+}
+
+impl Default for LibraryOptions {
+    fn default() -> Self {
+        Self { graph_threshold: GRAPH_THRESHOLD }
+    }
+}
+
+/// An open library.
+pub struct Library {
+    dir: PathBuf,
+    catalog: Catalog,
+    snapshots: Snapshots,
+    options: LibraryOptions,
+    lock: Option<WriterLock>,
+    warnings: Vec<String>,
+}
+
+impl Library {
+    /// Opens the library in `dir` for writing; makes it, for its owner only, if there is none.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] if another process writes to it; what the catalog refuses ([`Error::NewerCatalog`],
+    /// [`Error::NotACatalog`], [`Error::Corrupt`]); [`Error::Io`].
+    pub fn create_or_open(dir: &Path, options: LibraryOptions) -> Result<Self> {
+        Catalog::create_dir(dir)?;
+        let lock = WriterLock::take(dir)?;
+        let catalog = Catalog::create_or_open(dir)?;
+        Ok(Self::new(dir, catalog, options, Some(lock)))
+    }
+
+    /// Opens the library in `dir` for reading, which never waits for a writer.
+    ///
+    /// # Errors
+    /// [`Error::NoLibrary`] if there is none; otherwise as [`Library::create_or_open`].
+    pub fn open(dir: &Path) -> Result<Self> {
+        Ok(Self::new(dir, Catalog::open(dir)?, LibraryOptions::default(), None))
+    }
+
+    /// The library's directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The space of the model that filled it; `None` while it is empty.
+    ///
+    /// # Errors
+    /// [`Error::Catalog`].
+    pub fn space(&self) -> Result<Option<Space>> {
+        let public = |stored: StoredSpace| Space {
+            fingerprint: Fingerprint(stored.fingerprint),
+            model: stored.model,
+            dim: stored.dim,
+        };
+        Ok(self.catalog.view().space()?.map(public))
+    }
+
+    /// The item of this identity.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if its row is damaged, [`Error::Catalog`].
+    pub fn item(&self, id: ItemId) -> Result<Option<Item>> {
+        Ok(self.catalog.view().item(id)?.map(|stored| stored.item))
+    }
+
+    /// What went wrong without changing an answer, such as a damaged snapshot; each thing is told once.
+    pub fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+
+    fn new(
+        dir: &Path,
+        catalog: Catalog,
+        options: LibraryOptions,
+        lock: Option<WriterLock>,
+    ) -> Self {
+        let snapshots = Snapshots::new(dir);
+        Self { dir: dir.into(), catalog, snapshots, options, lock, warnings: Vec::new() }
+    }
+
+    fn require_writer(&self) -> Result<()> {
+        if self.lock.is_some() {
+            return Ok(());
+        }
+        let reason = format!("library {} was opened for reading only", self.dir.display());
+        Err(Error::BadOption { reason })
+    }
+
+    /// The library's space, which must be that of the encoder; `None` while the library is empty.
+    fn space_of(&self, encoder: &Space) -> Result<Option<StoredSpace>> {
+        let Some(stored) = self.catalog.view().space()? else { return Ok(None) };
+        if stored.fingerprint != encoder.fingerprint.0 {
+            let name = |model: &str, fingerprint: &str| {
+                format!("{model} ({})", fingerprint.get(..12).unwrap_or(fingerprint))
+            };
+            return Err(Error::ModelMismatch {
+                path: self.dir.clone(),
+                library_model: name(&stored.model, &stored.fingerprint),
+                model: name(&encoder.model, &encoder.fingerprint.0),
+            });
+        }
+        if stored.dim != encoder.dim {
+            return Err(Error::Dimension { expected: stored.dim, found: encoder.dim });
+        }
+        Ok(Some(stored))
+    }
+
+    /// The library's space, which becomes that of the encoder if the library is empty.
+    fn space_for(&mut self, encoder: &Space) -> Result<StoredSpace> {
+        if let Some(stored) = self.space_of(encoder)? {
+            return Ok(stored);
+        }
+        let mut batch = self.catalog.batch()?;
+        let stored = batch.set_space(&encoder.fingerprint.0, &encoder.model, encoder.dim)?;
+        batch.commit()?;
+        Ok(stored)
+    }
+}

@@ -1,0 +1,148 @@
+//! What is to be done about what was found, decided from facts alone: nothing here touches a disk.
+
+use crate::catalog::Container;
+use crate::item::{Item, Status};
+use crate::media::{Entry, Kind};
+
+/// What is to be done about a file that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Never seen here.
+    New,
+    /// Seen here with another size or time, or never read successfully.
+    Changed,
+    /// Size and time are those of the last reading.
+    Unchanged,
+}
+
+/// What is to be done about a tar or manifest that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// There is nothing more to be had from it.
+    Nothing,
+    /// It is as it was, but not all of it was taken: items of this scan are good.
+    Resume {
+        /// The scan to go on with.
+        scan: i64,
+    },
+    /// It is new or another file than it was: its items must be looked at again.
+    Anew {
+        /// The number of the new scan.
+        scan: i64,
+    },
+}
+
+/// Compares a file with what is known of its path.
+pub(super) fn file_change(found: &Entry, known: Option<&Item>) -> Change {
+    let Some(known) = known else { return Change::New };
+    let as_it_was =
+        known.size_bytes == found.size_bytes && known.modified_ns == Some(found.modified_ns);
+    if !as_it_was {
+        return Change::Changed;
+    }
+    // Without a content hash it could not be read, which permissions may have changed since; failing again is cheap.
+    let never_read = known.status == Status::Failed && known.content_hash.is_none();
+    match found.kind {
+        Kind::Image if never_read => Change::Changed,
+        Kind::Image | Kind::Unsupported | Kind::Tar | Kind::Manifest => Change::Unchanged,
+    }
+}
+
+/// Compares a tar or manifest with what is known of it.
+pub(super) fn reading(size_bytes: u64, modified_ns: i64, known: Option<&Container>) -> Reading {
+    let Some(known) = known else { return Reading::Anew { scan: 1 } };
+    if (known.size_bytes, known.modified_ns) != (size_bytes, modified_ns) {
+        return Reading::Anew { scan: known.scan + 1 };
+    }
+    if known.complete { Reading::Nothing } else { Reading::Resume { scan: known.scan } }
+}
+
+/// Whether a root that should be looked at seems to be unmounted rather than emptied.
+pub(super) fn root_is_missing(n_found: u64, n_known: u64) -> bool {
+    n_found == 0 && n_known > 0
+}
+
+/// Whether a snapshot has fallen so far behind that it is worth a new one.
+///
+/// Every query compares with the whole tail, row by row out of SQLite at a few microseconds each: 10,000 rows
+/// cost about as much as the rest of a query. Below that, a tenth: a snapshot is written in the time in which
+/// a hundredth of its images are encoded, so writing it after each tenth stays unnoticed.
+pub(super) fn is_stale(n_live: u64, n_tail: u64, n_dead: u64) -> bool {
+    let n_behind = n_tail + n_dead;
+    n_behind > 10_000 || n_behind * 10 > n_live
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::ContainerKind;
+    use crate::item::{ContentHash, ItemId, Metadata, Modality, Source};
+
+    fn entry(kind: Kind) -> Entry {
+        Entry { path: "/a".into(), kind, size_bytes: 5, modified_ns: 7, dev: 0, ino: 0 }
+    }
+
+    fn known(status: Status, content_hash: Option<ContentHash>) -> Item {
+        Item {
+            id: ItemId(1),
+            modality: Modality::Image,
+            source: Source::File { path: "/a".into() },
+            content_hash,
+            size_bytes: 5,
+            modified_ns: Some(7),
+            status,
+            reason: None,
+            facts: None,
+            text: None,
+            image: None,
+            metadata: Metadata::new(),
+        }
+    }
+
+    #[test]
+    fn files() {
+        let hash = Some(ContentHash([0; 32]));
+        let ok = known(Status::Ok, hash);
+        let image = entry(Kind::Image);
+        assert_eq!(file_change(&image, None), Change::New);
+        assert_eq!(file_change(&image, Some(&ok)), Change::Unchanged);
+        assert_eq!(
+            file_change(&Entry { size_bytes: 6, ..image.clone() }, Some(&ok)),
+            Change::Changed
+        );
+        assert_eq!(
+            file_change(&Entry { modified_ns: 8, ..image.clone() }, Some(&ok)),
+            Change::Changed
+        );
+        // What was read and is no picture will not become one; what could not be read may be readable now.
+        let (bad, unread) = (known(Status::Failed, hash), known(Status::Failed, None));
+        assert_eq!(file_change(&image, Some(&bad)), Change::Unchanged);
+        assert_eq!(file_change(&image, Some(&unread)), Change::Changed);
+        assert_eq!(file_change(&entry(Kind::Unsupported), Some(&unread)), Change::Unchanged);
+    }
+
+    #[test]
+    fn containers() {
+        let known = |complete| Container {
+            path: "/t.tar".into(),
+            kind: ContainerKind::Tar,
+            size_bytes: 5,
+            modified_ns: 7,
+            scan: 3,
+            complete,
+            reason: None,
+        };
+        assert_eq!(reading(5, 7, None), Reading::Anew { scan: 1 });
+        assert_eq!(reading(5, 7, Some(&known(true))), Reading::Nothing);
+        assert_eq!(reading(5, 7, Some(&known(false))), Reading::Resume { scan: 3 });
+        assert_eq!(reading(6, 7, Some(&known(true))), Reading::Anew { scan: 4 });
+        assert_eq!(reading(5, 8, Some(&known(false))), Reading::Anew { scan: 4 });
+    }
+
+    #[test]
+    fn snapshots() {
+        assert!(!is_stale(100, 0, 0) && !is_stale(100, 5, 5));
+        assert!(is_stale(100, 6, 5) && is_stale(1, 1, 0));
+        assert!(!is_stale(1_000_000, 10_000, 0) && is_stale(1_000_000, 10_001, 0));
+    }
+}

@@ -1,0 +1,229 @@
+//! Reading, hashing, decoding and shrinking pictures on a few threads, in front of the one that encodes.
+//!
+//! The pool gives pictures back in the order in which they were handed in, so that a run over the same files
+//! always makes the same library.
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use crate::encoder::Preprocess;
+use crate::error::Error;
+use crate::item::{ContentHash, ImageFacts, Source};
+use crate::media::{self, Limits};
+use crate::pixels::Pixels;
+
+/// Pictures that may be between being handed in and being taken out. A square of 224 pixels takes 150 KB.
+pub(super) const WINDOW: u64 = 128;
+
+/// Bytes of tar members that may wait in memory, unless a single one is larger.
+const MAX_WAITING_BYTES: u64 = 128 << 20;
+
+/// A picture to be prepared.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) source: Source,
+    pub(super) scan: i64,
+    pub(super) size_bytes: u64,
+    pub(super) modified_ns: Option<i64>,
+    pub(super) input: Input,
+}
+
+/// Where a picture's bytes are.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// In the file of its source.
+    File,
+    /// Here.
+    Bytes(Vec<u8>),
+    /// Nowhere; it is known already that it cannot be used.
+    Refused(String),
+}
+
+/// A picture that is ready to be encoded, or why it is not.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) source: Source,
+    pub(super) scan: i64,
+    pub(super) size_bytes: u64,
+    pub(super) modified_ns: Option<i64>,
+    pub(super) content_hash: Option<ContentHash>,
+    pub(super) outcome: Outcome,
+}
+
+/// What became of a picture.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It can be encoded.
+    Ready {
+        /// What the encoder reads.
+        square: Pixels,
+        /// What its file says.
+        facts: ImageFacts,
+        /// Why a part of it is missing, where one is.
+        truncated: Option<String>,
+    },
+    /// It cannot be used.
+    Failed(String),
+    /// The file went between being found and being read.
+    Vanished,
+}
+
+type Numbered<T> = (u64, T);
+
+/// A few threads that prepare pictures.
+pub(super) struct Pool {
+    jobs: Option<SyncSender<Numbered<Job>>>,
+    results: Receiver<Numbered<Prepared>>,
+    threads: Vec<JoinHandle<()>>,
+    waiting: BTreeMap<u64, Prepared>,
+    n_in: u64,
+    n_out: u64,
+    waiting_bytes: u64,
+}
+
+impl Pool {
+    pub(super) fn start(preprocess: &Preprocess, limits: Limits) -> Self {
+        // Both channels hold the whole window, so that neither side ever waits for the other to make room.
+        let (jobs, inbox) = sync_channel::<Numbered<Job>>(WINDOW as usize);
+        let (outbox, results) = sync_channel(WINDOW as usize);
+        let inbox = Arc::new(Mutex::new(inbox));
+        // Each thread may hold a picture of the largest size.
+        let n_threads = thread::available_parallelism().map_or(1, NonZero::get).min(8);
+        let threads = (0..n_threads)
+            .map(|_| {
+                let (inbox, outbox) = (Arc::clone(&inbox), outbox.clone());
+                let preprocess = preprocess.clone();
+                thread::spawn(move || work(&inbox, &outbox, &preprocess, &limits))
+            })
+            .collect();
+        Self {
+            jobs: Some(jobs),
+            results,
+            threads,
+            waiting: BTreeMap::new(),
+            n_in: 0,
+            n_out: 0,
+            waiting_bytes: 0,
+        }
+    }
+
+    /// Whether something must be taken out before more is handed in.
+    pub(super) fn is_full(&self) -> bool {
+        self.n_waiting() >= WINDOW || self.waiting_bytes > MAX_WAITING_BYTES
+    }
+
+    /// Pictures that were handed in and not yet taken out.
+    pub(super) fn n_waiting(&self) -> u64 {
+        self.n_in - self.n_out
+    }
+
+    /// Hands a picture in; the pool must not be full.
+    pub(super) fn submit(&mut self, job: Job) {
+        if let Input::Bytes(bytes) = &job.input {
+            self.waiting_bytes += bytes.len() as u64;
+        }
+        let jobs = self.jobs.as_ref().expect("jobs are open until the pool is dropped");
+        jobs.send((self.n_in, job)).expect("threads catch panics and live as long as the pool");
+        self.n_in += 1;
+    }
+
+    /// The next picture in the order of handing in; `None` if all are taken.
+    pub(super) fn take(&mut self) -> Option<Prepared> {
+        if self.n_waiting() == 0 {
+            return None;
+        }
+        let prepared = loop {
+            if let Some(prepared) = self.waiting.remove(&self.n_out) {
+                break prepared;
+            }
+            let (number, prepared) =
+                self.results.recv().expect("threads catch panics and live as long as the pool");
+            self.waiting.insert(number, prepared);
+        };
+        self.n_out += 1;
+        if matches!(prepared.source, Source::TarMember { .. }) {
+            self.waiting_bytes = self.waiting_bytes.saturating_sub(prepared.size_bytes);
+        }
+        Some(prepared)
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.jobs = None;
+        for thread in self.threads.drain(..) {
+            // A thread catches its panics; were there one all the same, dropping must not add another.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn work(
+    inbox: &Mutex<Receiver<Numbered<Job>>>,
+    outbox: &SyncSender<Numbered<Prepared>>,
+    preprocess: &Preprocess,
+    limits: &Limits,
+) {
+    loop {
+        let job = inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok((number, job)) = job else { return };
+        if outbox.send((number, prepare(job, preprocess, limits))).is_err() {
+            return;
+        }
+    }
+}
+
+/// Prepares one picture on the calling thread.
+pub(super) fn prepare(job: Job, preprocess: &Preprocess, limits: &Limits) -> Prepared {
+    let Job { source, scan, mut size_bytes, mut modified_ns, input } = job;
+    let mut content_hash = None;
+    let mut decode = |bytes: &[u8]| {
+        content_hash = Some(ContentHash(*blake3::hash(bytes).as_bytes()));
+        decode(bytes, preprocess, limits)
+    };
+    let outcome = match (input, &source) {
+        (Input::Refused(reason), _) => Outcome::Failed(reason),
+        (Input::Bytes(bytes), _) => decode(&bytes),
+        (Input::File, Source::File { path }) => match media::read_regular(path, limits) {
+            Ok((bytes, stat)) => {
+                (size_bytes, modified_ns) = (stat.size_bytes, Some(stat.modified_ns));
+                decode(&bytes)
+            }
+            Err(error) => unreadable(error),
+        },
+        (
+            Input::File,
+            Source::TarMember { .. } | Source::ManifestRow { .. } | Source::Inline { .. },
+        ) => Outcome::Failed("it has no file of its own".into()),
+    };
+    Prepared { source, scan, size_bytes, modified_ns, content_hash, outcome }
+}
+
+fn decode(bytes: &[u8], preprocess: &Preprocess, limits: &Limits) -> Outcome {
+    let prepare = || {
+        let decoded = media::decode(bytes, limits)?;
+        let square = preprocess.apply(&decoded.pixels).map_err(|error| error.to_string())?;
+        Ok(Outcome::Ready { square, facts: decoded.facts, truncated: decoded.truncated })
+    };
+    catch_unwind(AssertUnwindSafe(prepare))
+        .unwrap_or_else(|_| Err("preparing it failed; please report this picture".to_string()))
+        .unwrap_or_else(Outcome::Failed)
+}
+
+/// The path is named by whoever lists the reason.
+fn unreadable(error: Error) -> Outcome {
+    if let Error::Io { action, source, .. } = error {
+        return match source.kind() == std::io::ErrorKind::NotFound {
+            true => Outcome::Vanished,
+            false => Outcome::Failed(format!("cannot {action} it: {source}")),
+        };
+    }
+    if let Error::BadImage { reason, .. } | Error::BadInput { reason, .. } = error {
+        return Outcome::Failed(reason);
+    }
+    Outcome::Failed(error.to_string())
+}

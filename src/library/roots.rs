@@ -1,0 +1,216 @@
+//! Looking at the roots: which files are there, and which of them are new or changed. Only looks, never changes.
+
+use std::collections::HashSet;
+use std::fs::{self, Metadata};
+use std::io::ErrorKind;
+use std::ops::ControlFlow;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::plan::{self, Change, Reading};
+use super::report::label;
+use super::{IndexOptions, Progress, Report, Stage};
+use crate::catalog::View;
+use crate::error::{Error, Result, io_at};
+use crate::item::{Item, Source, Status};
+use crate::media::{self, Entry, Kind};
+
+/// Files between two calls of the progress callback.
+const FILES_PER_STEP: u64 = 1_000;
+
+/// What is to be worked on.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The roots, absolute.
+    pub(super) roots: Vec<PathBuf>,
+    /// Pictures that are new or changed.
+    pub(super) files: Vec<Entry>,
+    pub(super) tars: Vec<Entry>,
+    pub(super) manifests: Vec<Entry>,
+    /// Pictures that a manifest named and that are no longer there.
+    pub(super) gone: Vec<PathBuf>,
+    /// Every path that was looked at; roots and manifests may name one twice.
+    pub(super) seen: HashSet<PathBuf>,
+}
+
+/// Walks the roots and compares what is there with the catalog.
+pub(super) fn look(
+    view: View<'_>,
+    roots: &[PathBuf],
+    options: &IndexOptions,
+    report: &mut Report,
+    progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
+) -> Result<Found> {
+    let (found, root) = (Found::default(), PathBuf::new());
+    let mut look = Look { view, options, report, progress, found, root };
+    for root in roots {
+        look.root(root)?;
+    }
+    Ok(look.found)
+}
+
+/// Whether a file that was indexed is there no more, or is no file any more.
+///
+/// A directory that may not be read says neither; its files stay.
+pub(super) fn is_gone(path: &Path) -> bool {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) => !metadata.is_file(),
+        Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+    }
+}
+
+/// The file as a walk would report it; `None` if there is no regular file.
+pub(super) fn regular_file(path: &Path) -> Option<Entry> {
+    let metadata: Metadata = fs::symlink_metadata(path).ok()?;
+    let kind = media::kind_of_name(path).unwrap_or(Kind::Image);
+    metadata.is_file().then(|| Entry {
+        path: path.into(),
+        kind,
+        size_bytes: metadata.len(),
+        modified_ns: metadata
+            .mtime()
+            .saturating_mul(1_000_000_000)
+            .saturating_add(metadata.mtime_nsec()),
+        dev: metadata.dev(),
+        ino: metadata.ino(),
+    })
+}
+
+/// Says in the report what an earlier run found wrong with an item that is as it was.
+pub(super) fn repeat_failure(report: &mut Report, item: &Item) {
+    let reason = item.reason.clone().unwrap_or_default();
+    match item.status {
+        Status::Ok => {}
+        Status::Truncated => report.truncated.push(label(&item.source), reason),
+        Status::Failed => report.skipped.push(label(&item.source), reason),
+    }
+}
+
+struct Look<'a> {
+    view: View<'a>,
+    options: &'a IndexOptions,
+    report: &'a mut Report,
+    progress: &'a mut dyn FnMut(&Progress) -> ControlFlow<()>,
+    found: Found,
+    /// The root that is being walked.
+    root: PathBuf,
+}
+
+impl Look<'_> {
+    fn root(&mut self, root: &Path) -> Result<()> {
+        let path = match media::root_path(root) {
+            Ok(path) => path,
+            Err(error) => return self.missing_root(root, error),
+        };
+        self.root.clone_from(&path);
+        let mut n_found = 0;
+        for found in media::walk(&path)? {
+            n_found += 1;
+            match found {
+                Ok(entry) => self.entry(entry)?,
+                Err(skipped) => self.report.skipped.push(skipped.path, skipped.reason),
+            }
+        }
+        let n_known = self.view.n_items_under(&path)?;
+        if plan::root_is_missing(n_found, n_known) && !self.options.prune_missing_root {
+            return Err(Error::MissingRoot { root: path, n_items: n_known });
+        }
+        self.found.roots.push(path);
+        Ok(())
+    }
+
+    /// A root that is not there may be an unmounted one, or a slip of the pen.
+    fn missing_root(&mut self, root: &Path, error: Error) -> Result<()> {
+        let path = absolute(root)?;
+        let n_items = self.view.n_items_under(&path)?;
+        if n_items == 0 {
+            return Err(error);
+        }
+        if !self.options.prune_missing_root {
+            return Err(Error::MissingRoot { root: path, n_items });
+        }
+        self.found.roots.push(path);
+        Ok(())
+    }
+
+    fn entry(&mut self, entry: Entry) -> Result<()> {
+        if !self.found.seen.insert(entry.path.clone()) {
+            return Ok(());
+        }
+        if (self.found.seen.len() as u64).is_multiple_of(FILES_PER_STEP) {
+            let n_done = self.found.seen.len() as u64;
+            let progress = Progress { stage: Stage::Scan, n_done, n_total: None };
+            if (self.progress)(&progress).is_break() {
+                return Err(Error::Cancelled);
+            }
+        }
+        match entry.kind {
+            Kind::Image | Kind::Unsupported => self.picture(entry),
+            Kind::Tar => {
+                self.found.tars.push(entry);
+                Ok(())
+            }
+            Kind::Manifest => self.manifest(entry),
+        }
+    }
+
+    fn picture(&mut self, entry: Entry) -> Result<()> {
+        let known = self.view.item_at(&Source::File { path: entry.path.clone() })?;
+        let known = known.map(|stored| stored.item);
+        match (plan::file_change(&entry, known.as_ref()), known) {
+            (Change::Unchanged, Some(item)) => {
+                if item.status != Status::Failed {
+                    self.report.images.unchanged += 1;
+                }
+                repeat_failure(self.report, &item);
+            }
+            (Change::New | Change::Changed | Change::Unchanged, _) => self.found.files.push(entry),
+        }
+        Ok(())
+    }
+
+    /// The pictures of a manifest that will not be read again are looked at here.
+    fn manifest(&mut self, manifest: Entry) -> Result<()> {
+        let known = self.view.container(&manifest.path)?;
+        let reading = plan::reading(manifest.size_bytes, manifest.modified_ns, known.as_ref());
+        if reading == Reading::Nothing {
+            let images = self.view.image_files_of(&manifest.path)?;
+            let n_images = images.len() as u64;
+            let (mut n_found, mut gone) = (0, Vec::new());
+            for path in images {
+                match regular_file(&path) {
+                    Some(entry) => {
+                        n_found += 1;
+                        self.entry(entry)?;
+                    }
+                    None if is_gone(&path) => gone.push(path),
+                    None => n_found += 1,
+                }
+            }
+            let is_root = self.root == manifest.path;
+            let missing = is_root && plan::root_is_missing(n_found, n_images);
+            if missing && !self.options.prune_missing_root {
+                let root = manifest.path.parent().unwrap_or(&manifest.path).into();
+                return Err(Error::MissingRoot { root, n_items: n_images });
+            }
+            self.found.gone.extend(gone);
+        }
+        self.found.manifests.push(manifest);
+        Ok(())
+    }
+}
+
+/// The path under which a root that is gone would have been known: links in what is left of it are resolved.
+pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
+    let path = std::path::absolute(path).map_err(io_at("look at", path))?;
+    let mut missing = Vec::new();
+    let mut left = path.as_path();
+    while let (Some(parent), Some(name)) = (left.parent(), left.file_name()) {
+        missing.push(name);
+        left = parent;
+        if let Ok(resolved) = left.canonicalize() {
+            return Ok(missing.iter().rev().fold(resolved, |path, name| path.join(name)));
+        }
+    }
+    Ok(path.clone())
+}

@@ -1,0 +1,209 @@
+//! One run of `index`: what its steps share, and the steps that are not of one kind of source.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use super::prepare::Pool;
+use super::roots::is_gone;
+use super::{Forgotten, Progress, Report, Stage};
+use crate::catalog::{Catalog, StoredSpace};
+use crate::embedding::Embedding;
+use crate::encoder::Encoder;
+use crate::error::{Error, Result};
+use crate::item::{ItemId, Source};
+use crate::media::Limits;
+
+/// Items that are looked at or removed in one transaction; each may take its texts along.
+const FORGET_BATCH: usize = 64;
+
+/// A run of `index`. Its other steps are in `pictures`, `tars` and `captions`.
+pub(super) struct Run<'a> {
+    pub(super) catalog: &'a mut Catalog,
+    pub(super) encoder: &'a mut dyn Encoder,
+    pub(super) space: StoredSpace,
+    pub(super) limits: Limits,
+    pub(super) pool: Pool,
+    pub(super) report: Report,
+    /// Files that were looked at in this run.
+    pub(super) seen: HashSet<PathBuf>,
+    pub(super) n_images: Count,
+    pub(super) n_texts: Count,
+    progress: &'a mut dyn FnMut(&Progress) -> ControlFlow<()>,
+}
+
+/// How much of a stage is done.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Count {
+    pub(super) n_done: u64,
+    pub(super) n_total: u64,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn start(
+        catalog: &'a mut Catalog,
+        encoder: &'a mut dyn Encoder,
+        space: StoredSpace,
+        limits: Limits,
+        report: Report,
+        progress: &'a mut dyn FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Self {
+        let pool = Pool::start(encoder.preprocess(), limits);
+        let (n_images, n_texts) = (Count::default(), Count::default());
+        let seen = HashSet::new();
+        Self { catalog, encoder, space, limits, pool, report, seen, n_images, n_texts, progress }
+    }
+
+    pub(super) fn finish(self) -> Report {
+        self.report
+    }
+
+    pub(super) fn remember_roots(&mut self, roots: &[PathBuf]) -> Result<()> {
+        let known = self.catalog.view().roots()?;
+        if roots.iter().all(|root| known.contains(root)) {
+            return Ok(());
+        }
+        let mut batch = self.catalog.batch()?;
+        for root in roots {
+            batch.add_root(root)?;
+        }
+        batch.commit().map(|_| ())
+    }
+
+    /// Forgets items whose file is gone: those below the roots, and these paths.
+    pub(super) fn forget_what_is_gone(
+        &mut self,
+        roots: &[PathBuf],
+        gone: &[PathBuf],
+    ) -> Result<()> {
+        for root in roots {
+            self.forget_gone_below(root)?;
+        }
+        for path in gone {
+            let stored = self.catalog.view().item_at(&Source::File { path: path.clone() })?;
+            if let Some(stored) = stored.filter(|_| is_gone(path)) {
+                self.remove(&[stored.item.id])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn forget_gone_below(&mut self, root: &Path) -> Result<()> {
+        let mut after = ItemId(0);
+        loop {
+            let page = self.catalog.view().items_under(root, after, FORGET_BATCH * 16)?;
+            let Some(last) = page.last() else { break };
+            after = last.item.id;
+            let gone: Vec<ItemId> = page
+                .iter()
+                .filter(|stored| match &stored.item.source {
+                    Source::File { path } => is_gone(path),
+                    Source::TarMember { tar, .. } => is_gone(tar),
+                    Source::ManifestRow { manifest, .. } => is_gone(manifest),
+                    Source::Inline { .. } => false,
+                })
+                .map(|stored| stored.item.id)
+                .collect();
+            self.remove(&gone)?;
+        }
+        for container in self.catalog.view().containers_under(root)? {
+            if is_gone(&container.path) {
+                let mut batch = self.catalog.batch()?;
+                batch.remove_containers_under(&container.path)?;
+                batch.commit()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes items and counts them as forgotten.
+    pub(super) fn remove(&mut self, ids: &[ItemId]) -> Result<()> {
+        for ids in ids.chunks(FORGET_BATCH) {
+            let mut forgotten = Forgotten::default();
+            let mut batch = self.catalog.batch()?;
+            for &id in ids {
+                forgotten.count(&batch.remove_item(id)?);
+            }
+            batch.commit()?;
+            self.report.forget(forgotten);
+            let n_done = self.report.images.forgotten + self.report.texts.forgotten;
+            self.tell(Stage::Forget, n_done, None)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what an older reading of a tar or manifest saw and the newest did not.
+    pub(super) fn remove_before_scan(&mut self, container: &Path, scan: i64) -> Result<()> {
+        loop {
+            let ids = self.catalog.view().items_before_scan(container, scan, FORGET_BATCH)?;
+            if ids.is_empty() {
+                return Ok(());
+            }
+            self.remove(&ids)?;
+        }
+    }
+
+    /// Tells the caller what is committed.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] if the caller has had enough.
+    pub(super) fn tell(&mut self, stage: Stage, n_done: u64, n_total: Option<u64>) -> Result<()> {
+        match (self.progress)(&Progress { stage, n_done, n_total }) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::Cancelled),
+        }
+    }
+
+    /// An embedding for each input, or the reason why there is none.
+    ///
+    /// An encoder that fails on a batch is asked for each input alone, so that one odd picture costs only itself.
+    ///
+    /// # Errors
+    /// The encoder's, if it fails on every input of a batch: then it is not the inputs that are odd.
+    pub(super) fn encode<T>(
+        &mut self,
+        inputs: &[T],
+        mut encode: impl FnMut(&mut dyn Encoder, &[T]) -> Result<Vec<Embedding>>,
+    ) -> Result<Vec<std::result::Result<Embedding, String>>> {
+        if inputs.is_empty() {
+            return Ok(Vec::new());
+        }
+        if let Ok(embeddings) = encode(self.encoder, inputs) {
+            return self.of_this_space(embeddings, inputs.len());
+        }
+        let mut outcomes = Vec::with_capacity(inputs.len());
+        let mut last_error = None;
+        for input in inputs.chunks(1) {
+            outcomes.push(match encode(self.encoder, input) {
+                Ok(embeddings) => self.of_this_space(embeddings, 1)?.swap_remove(0),
+                Err(error) => {
+                    let reason = error.to_string();
+                    last_error = Some(error);
+                    Err(reason)
+                }
+            });
+        }
+        match last_error {
+            Some(error) if inputs.len() > 1 && outcomes.iter().all(std::result::Result::is_err) => {
+                Err(error)
+            }
+            Some(_) | None => Ok(outcomes),
+        }
+    }
+
+    fn of_this_space(
+        &self,
+        embeddings: Vec<Embedding>,
+        n_inputs: usize,
+    ) -> Result<Vec<std::result::Result<Embedding, String>>> {
+        if embeddings.len() != n_inputs {
+            let reason = format!("{} embeddings came back for {n_inputs} inputs", embeddings.len());
+            return Err(Error::Encoder { reason });
+        }
+        let expected = self.space.dim;
+        if let Some(wrong) = embeddings.iter().find(|embedding| embedding.dim() != expected) {
+            return Err(Error::Dimension { expected, found: wrong.dim() });
+        }
+        Ok(embeddings.into_iter().map(Ok).collect())
+    }
+}

@@ -1,0 +1,130 @@
+//! `status`: what a library holds, in numbers.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::Library;
+use super::snapshots::Snapshots;
+use crate::encoder::Space;
+use crate::error::{Result, io_at};
+use crate::item::{Modality, Status};
+
+/// What a library holds.
+#[derive(Clone, Debug)]
+pub struct LibraryStatus {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// The model that filled it; `None` while it is empty.
+    pub space: Option<Space>,
+    /// How many batches were committed so far.
+    pub generation: u64,
+    /// Items by modality and status; what there is none of is not listed.
+    pub items: Vec<ItemCount>,
+    /// One for each modality.
+    pub snapshots: Vec<SnapshotStatus>,
+    /// What `index` was asked to index.
+    pub roots: Vec<PathBuf>,
+    /// All its files together.
+    pub size_bytes: u64,
+}
+
+/// How many items of one kind there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ItemCount {
+    /// Images or texts.
+    pub modality: Modality,
+    /// Whether they can be found.
+    pub status: Status,
+    /// How many.
+    pub n_items: u64,
+}
+
+/// How searching one modality goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotStatus {
+    /// Images or texts.
+    pub modality: Modality,
+    /// Different contents, each of which has one embedding.
+    pub n_embeddings: u64,
+    /// The snapshot that searching uses.
+    pub state: SnapshotState,
+}
+
+/// Whether there is a snapshot and how far behind it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SnapshotState {
+    /// None; every embedding is compared.
+    None,
+    /// One that is used.
+    Current {
+        /// The catalog's generation that it holds.
+        generation: u64,
+        /// Whether it holds a graph.
+        has_graph: bool,
+        /// Embeddings that are newer.
+        n_tail: u64,
+        /// Embeddings in it that are gone.
+        n_dead: u64,
+    },
+    /// One that cannot be used, for this reason.
+    Unusable(String),
+}
+
+impl Library {
+    /// What the library holds.
+    ///
+    /// # Errors
+    /// [`crate::Error::Catalog`], [`crate::Error::Io`].
+    pub fn status(&self) -> Result<LibraryStatus> {
+        let view = self.catalog.view();
+        let counts = view.counts()?.into_iter();
+        let items = counts
+            .map(|counts| ItemCount {
+                modality: counts.modality,
+                status: counts.status,
+                n_items: counts.n_items,
+            })
+            .collect();
+        Ok(LibraryStatus {
+            dir: self.dir.clone(),
+            space: self.space()?,
+            generation: view.generation()?,
+            items,
+            snapshots: self.snapshot_status()?,
+            roots: view.roots()?,
+            size_bytes: self.size_bytes()?,
+        })
+    }
+
+    fn snapshot_status(&self) -> Result<Vec<SnapshotStatus>> {
+        let view = self.catalog.view();
+        let Some(space) = view.space()? else { return Ok(Vec::new()) };
+        let generation = view.generation()?;
+        let mut snapshots = Snapshots::new(&self.dir);
+        let mut status = Vec::new();
+        for modality in Modality::ALL {
+            let n_embeddings = view.n_embeddings(space.id, modality, 0)?;
+            let state = match snapshots.current(&space, modality, generation) {
+                Ok(None) => SnapshotState::None,
+                Err(reason) => SnapshotState::Unusable(reason),
+                Ok(Some(snapshot)) => {
+                    let generation = snapshot.meta().generation;
+                    SnapshotState::Current {
+                        generation,
+                        has_graph: snapshot.has_graph(),
+                        n_tail: view.n_embeddings(space.id, modality, generation)?,
+                        n_dead: view.dead_keys(space.id, modality, generation)?.len() as u64,
+                    }
+                }
+            };
+            status.push(SnapshotStatus { modality, n_embeddings, state });
+        }
+        Ok(status)
+    }
+
+    fn size_bytes(&self) -> Result<u64> {
+        let entries = fs::read_dir(&self.dir).map_err(io_at("list", &self.dir))?;
+        let sizes = entries.flatten().filter_map(|entry| entry.metadata().ok());
+        Ok(sizes.filter(fs::Metadata::is_file).map(|file| file.len()).sum())
+    }
+}

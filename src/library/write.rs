@@ -1,0 +1,163 @@
+//! Writing one batch: items over what is known of them, the embeddings they need, and what to report of it.
+
+use std::collections::HashMap;
+
+use super::Report;
+use super::prepare::{Outcome, Prepared};
+use super::report::{Effect, label};
+use super::roots::{is_gone, repeat_failure};
+use crate::catalog::{Batch, SpaceId, StoredItem};
+use crate::embedding::Embedding;
+use crate::error::Result;
+use crate::item::{ContentHash, Item, ItemId, Metadata, Modality, Source, Status};
+
+/// How many items of equal content are looked at to find the one that was moved.
+const MAX_MOVE_CANDIDATES: usize = 64;
+
+/// Embeddings by content; a reason for content that the encoder refused.
+pub(super) type Encoded = HashMap<ContentHash, std::result::Result<Embedding, String>>;
+
+/// One batch that is being written.
+pub(super) struct Writer<'a> {
+    batch: Batch<'a>,
+    space: SpaceId,
+    encoded: Encoded,
+    report: Report,
+}
+
+impl<'a> Writer<'a> {
+    /// `encoded` holds what the catalog does not; the report is handed back by [`Writer::commit`] only, so that it
+    /// never promises what is not there.
+    pub(super) fn new(batch: Batch<'a>, space: SpaceId, encoded: Encoded, report: Report) -> Self {
+        Self { batch, space, encoded, report }
+    }
+
+    pub(super) fn commit(self) -> Result<Report> {
+        self.batch.commit()?;
+        Ok(self.report)
+    }
+
+    /// Writes a picture; its id, unless it vanished.
+    pub(super) fn put_picture(
+        &mut self,
+        picture: Prepared,
+        metadata: Metadata,
+    ) -> Result<Option<ItemId>> {
+        if matches!(picture.outcome, Outcome::Vanished) {
+            // If it was known, it is forgotten with all that is gone.
+            self.report.skipped.push(label(&picture.source), "vanished while it was indexed");
+            return Ok(None);
+        }
+        let scan = picture.scan;
+        self.put(Item { metadata, ..into_item(picture) }, scan).map(Some)
+    }
+
+    /// Writes an item whose status does not know yet what the encoder said.
+    pub(super) fn put(&mut self, mut item: Item, scan: i64) -> Result<ItemId> {
+        if let (Some(hash), true) = (item.content_hash, item.status != Status::Failed) {
+            match self.encoded.get(&hash) {
+                Some(Err(reason)) => {
+                    let reason = Some(reason.clone());
+                    item = Item { status: Status::Failed, reason, facts: None, ..item };
+                }
+                Some(Ok(embedding)) => {
+                    let embedding = embedding.clone();
+                    self.batch.add_embedding(self.space, item.modality, hash, embedding)?;
+                    self.encoded.remove(&hash);
+                }
+                None => {}
+            }
+        }
+        repeat_failure(&mut self.report, &item);
+        let (modality, is_searchable) = (item.modality, item.status != Status::Failed);
+        let (id, effect) = self.put_item(item, scan)?;
+        if is_searchable {
+            self.report.tally(modality).count(effect);
+        }
+        Ok(id)
+    }
+
+    /// Writes an item over what is known of its source, over the item that was moved here, or anew.
+    fn put_item(&mut self, item: Item, scan: i64) -> Result<(ItemId, Effect)> {
+        if let Some(known) = self.batch.view().item_at(&item.source)? {
+            return self.put_over(&known, item, scan);
+        }
+        let Some(old) = self.moved_from(&item)? else {
+            return Ok((self.batch.add_item(item, scan)?, Effect::Added));
+        };
+        let item = Item { metadata: old.metadata.clone(), ..item };
+        self.batch.replace_item(&old, item, scan)?;
+        Ok((old.id, Effect::Moved))
+    }
+
+    fn put_over(&mut self, known: &StoredItem, item: Item, scan: i64) -> Result<(ItemId, Effect)> {
+        let old = &known.item;
+        let has_same_content = (old.content_hash, old.status) == (item.content_hash, item.status);
+        // A file says nothing of the facts that its owner has added; every other source brings its own.
+        let metadata = match old.source {
+            Source::File { .. } | Source::TarMember { .. } => old.metadata.clone(),
+            Source::ManifestRow { .. } | Source::Inline { .. } => item.metadata,
+        };
+        let item = Item { id: old.id, metadata, ..item };
+        if *old != item || known.scan != scan {
+            self.batch.replace_item(old, item, scan)?;
+        }
+        Ok((old.id, if has_same_content { Effect::Unchanged } else { Effect::Updated }))
+    }
+
+    /// The item of the same content whose own file is gone: this is that file under another name.
+    fn moved_from(&self, item: &Item) -> Result<Option<Item>> {
+        let (Source::File { .. }, Status::Ok | Status::Truncated, Some(hash)) =
+            (&item.source, item.status, item.content_hash)
+        else {
+            return Ok(None);
+        };
+        let same = self.batch.view().items_of(Modality::Image, hash, MAX_MOVE_CANDIDATES)?;
+        Ok(same.into_iter().map(|stored| stored.item).find(|same| match &same.source {
+            Source::File { path } => is_gone(path),
+            Source::TarMember { .. } | Source::ManifestRow { .. } | Source::Inline { .. } => false,
+        }))
+    }
+}
+
+/// A text that can be searched.
+pub(super) fn text_item(source: Source, text: &str) -> Item {
+    Item {
+        id: ItemId(0),
+        modality: Modality::Text,
+        source,
+        content_hash: Some(ContentHash(*blake3::hash(text.as_bytes()).as_bytes())),
+        size_bytes: text.len() as u64,
+        modified_ns: None,
+        status: Status::Ok,
+        reason: None,
+        facts: None,
+        text: Some(text.into()),
+        image: None,
+        metadata: Metadata::new(),
+    }
+}
+
+/// The item that a prepared picture makes.
+fn into_item(picture: Prepared) -> Item {
+    let (status, reason, facts) = match picture.outcome {
+        Outcome::Ready { facts, truncated: None, .. } => (Status::Ok, None, Some(facts)),
+        Outcome::Ready { facts, truncated, .. } => (Status::Truncated, truncated, Some(facts)),
+        Outcome::Failed(reason) => (Status::Failed, Some(reason), None),
+        Outcome::Vanished => (Status::Failed, Some("vanished".into()), None),
+    };
+    Item {
+        id: ItemId(0),
+        modality: Modality::Image,
+        source: picture.source,
+        content_hash: picture.content_hash,
+        size_bytes: picture.size_bytes,
+        modified_ns: picture.modified_ns,
+        status,
+        reason,
+        facts,
+        text: None,
+        image: None,
+        metadata: Metadata::new(),
+    }
+}

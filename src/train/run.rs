@@ -1,0 +1,139 @@
+//! A run directory: the recipe, the log, the state to go on from, and the best model so far.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use tch::Tensor;
+
+use crate::encoder::checkpoint::{self, Checkpoint, Storage};
+use crate::encoder::config::ModelConfig;
+use crate::encoder::files::read_file;
+use crate::error::{Error, Result, io_at, read};
+use crate::train::recipe::{Recipe, StorageKind};
+
+/// The files of one training run.
+pub(super) struct Run {
+    dir: PathBuf,
+}
+
+/// How far a run has come, beside the optimiser's tensors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Reached {
+    /// Epochs that are finished.
+    pub(super) epoch: u64,
+    /// Steps that are finished.
+    pub(super) step: u64,
+    /// The best epoch's sum of the six recalls, and which it was.
+    pub(super) best_sum: f64,
+    pub(super) best_epoch: u64,
+}
+
+impl Run {
+    /// Makes a fresh directory, or with `resume` takes up one that was made by the same recipe.
+    ///
+    /// # Errors
+    /// [`Error::BadOption`] if the directory is in use and not to be resumed, or was made by another recipe.
+    pub(super) fn open(dir: &Path, recipe: &Recipe, resume: bool) -> Result<Self> {
+        fs::create_dir_all(dir).map_err(io_at("create", dir))?;
+        let run = Self { dir: dir.to_path_buf() };
+        let written = run.path("recipe.json");
+        let refuse = |reason: String| Err(Error::BadOption { reason });
+        if written.exists() {
+            if !resume {
+                return refuse(format!(
+                    "{} holds a run; go on with --resume, or name another directory",
+                    dir.display()
+                ));
+            }
+            if Recipe::read(&written)? != *recipe {
+                return refuse(format!(
+                    "{} was made by another recipe; name another directory",
+                    dir.display()
+                ));
+            }
+        } else {
+            let json = serde_json::to_string_pretty(recipe)
+                .expect("a recipe has no map with odd keys")
+                + "\n";
+            write_atomically(&written, json.as_bytes())?;
+        }
+        Ok(run)
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Appends a row to `metrics.jsonl`.
+    pub(super) fn log(&self, row: &serde_json::Value) -> Result<()> {
+        let path = self.path("metrics.jsonl");
+        let file = OpenOptions::new().create(true).append(true).open(&path);
+        let mut file = file.map_err(io_at("open", &path))?;
+        writeln!(file, "{row}").map_err(io_at("write", &path))
+    }
+
+    /// Writes the state to go on from.
+    pub(super) fn save_state(
+        &self,
+        tensors: &BTreeMap<String, Tensor>,
+        reached: &Reached,
+    ) -> Result<()> {
+        write_atomically(
+            &self.path("state.safetensors"),
+            &checkpoint::serialize(tensors, Storage::F32)?,
+        )?;
+        let json = serde_json::to_vec(reached).expect("numbers have a JSON form");
+        // Last: a state without this file is not gone on from, one with it is whole.
+        write_atomically(&self.path("state.json"), &json)
+    }
+
+    /// The state of an earlier run in this directory; `None` if it finished no epoch.
+    pub(super) fn state(&self) -> Result<Option<(Checkpoint, Reached)>> {
+        let path = self.path("state.json");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let bad = |error: serde_json::Error| Error::BadInput {
+            path: path.clone(),
+            reason: error.to_string(),
+        };
+        let reached = serde_json::from_slice(&read(&path)?).map_err(bad)?;
+        let tensors = self.path("state.safetensors");
+        Ok(Some((Checkpoint::parse(read_file(&tensors)?.into(), &tensors)?, reached)))
+    }
+
+    /// Writes a model directory.
+    pub(super) fn save_model(
+        &self,
+        config: &ModelConfig,
+        weights: &BTreeMap<String, Tensor>,
+        tokenizer: &[u8],
+        storage: StorageKind,
+    ) -> Result<PathBuf> {
+        let dir = self.path("model");
+        fs::create_dir_all(&dir).map_err(io_at("create", &dir))?;
+        let storage = match storage {
+            StorageKind::F32 => Storage::F32,
+            StorageKind::F16 => Storage::F16,
+            StorageKind::Int8 => Storage::Int8,
+        };
+        write_atomically(
+            &dir.join("weights.safetensors"),
+            &checkpoint::serialize(weights, storage)?,
+        )?;
+        write_atomically(&dir.join("tokenizer.json"), tokenizer)?;
+        write_atomically(&dir.join("model.json"), config.to_json().as_bytes())?;
+        Ok(dir)
+    }
+}
+
+/// Writes a sibling file, syncs it and renames it over `path`.
+pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let scratch = path.with_extension("part");
+    let mut file = File::create(&scratch).map_err(io_at("create", &scratch))?;
+    file.write_all(bytes).map_err(io_at("write", &scratch))?;
+    file.sync_all().map_err(io_at("sync", &scratch))?;
+    fs::rename(&scratch, path).map_err(io_at("replace", path))
+}

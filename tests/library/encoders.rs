@@ -1,0 +1,75 @@
+//! Fakes that count, refuse or lie.
+
+use std::cell::Cell;
+
+use mmsearch::encoder::{Encoder, FakeEncoder, Preprocess, Space};
+use mmsearch::{Embedding, Error, Pixels, Result};
+
+/// A fake that counts what it is asked to encode.
+pub struct Counting {
+    fake: FakeEncoder,
+    pub n_pictures: Cell<usize>,
+    pub n_texts: Cell<usize>,
+}
+
+impl Counting {
+    pub fn new() -> Self {
+        Self { fake: FakeEncoder::default(), n_pictures: Cell::new(0), n_texts: Cell::new(0) }
+    }
+}
+
+impl Encoder for Counting {
+    fn space(&self) -> &Space {
+        self.fake.space()
+    }
+    fn preprocess(&self) -> &Preprocess {
+        self.fake.preprocess()
+    }
+    fn encode_images(&mut self, pictures: &[Pixels]) -> Result<Vec<Embedding>> {
+        self.n_pictures.set(self.n_pictures.get() + pictures.len());
+        self.fake.encode_images(pictures)
+    }
+    fn encode_texts(&mut self, texts: &[&str]) -> Result<Vec<Embedding>> {
+        self.n_texts.set(self.n_texts.get() + texts.len());
+        self.fake.encode_texts(texts)
+    }
+}
+
+/// An encoder that refuses every picture that is mostly green.
+pub struct Picky(pub FakeEncoder);
+
+impl Encoder for Picky {
+    fn space(&self) -> &Space {
+        self.0.space()
+    }
+    fn preprocess(&self) -> &Preprocess {
+        self.0.preprocess()
+    }
+    fn encode_images(&mut self, pictures: &[Pixels]) -> Result<Vec<Embedding>> {
+        if pictures.iter().any(|picture| picture.rgb()[1] > 200) {
+            return Err(Error::Encoder { reason: "I do not like green".into() });
+        }
+        self.0.encode_images(pictures)
+    }
+    fn encode_texts(&mut self, texts: &[&str]) -> Result<Vec<Embedding>> {
+        self.0.encode_texts(texts)
+    }
+}
+
+/// An encoder that says one dimension and gives another.
+pub struct Lying(pub FakeEncoder);
+
+impl Encoder for Lying {
+    fn space(&self) -> &Space {
+        self.0.space()
+    }
+    fn preprocess(&self) -> &Preprocess {
+        self.0.preprocess()
+    }
+    fn encode_images(&mut self, pictures: &[Pixels]) -> Result<Vec<Embedding>> {
+        pictures.iter().map(|_| Embedding::new(vec![0.6, 0.8])).collect()
+    }
+    fn encode_texts(&mut self, texts: &[&str]) -> Result<Vec<Embedding>> {
+        self.0.encode_texts(texts)
+    }
+}
