@@ -1,8 +1,8 @@
 //! Building a graph with `hnsw_rs`: the only file that knows the crate, and the only one that says "distance".
 //!
 //! Of `hnsw_rs` only the insertion is used. Its graph is exported once and frozen; it is never searched,
-//! dumped or loaded, and its own distances, which panic on rounding, are not used. Nothing it does with our
-//! arguments can end the process: they are clamped, and dimensions are checked, before it sees them.
+//! dumped or loaded, and its own distances, which panic on rounding, are not used. Its panics and its one
+//! `exit` are out of reach: dimensions are checked and options clamped before it sees them.
 
 use std::num::NonZero;
 use std::ops::ControlFlow;
@@ -15,8 +15,17 @@ use super::graph::Graph;
 use super::{NodeVectors, score};
 use crate::error::{Error, Result};
 
-/// The number of layers that `hnsw_rs` was written for; it panics at 0.
-const MAX_LAYER: usize = 16;
+/// One layer only. With more, `hnsw_rs` 0.3.5 deadlocks: a node with upper layers gives up the lock on its own
+/// links between two layers, so that threads come to wait for each other in a circle (seen with 8 threads
+/// within 50 builds of 1,500 nodes). In one layer a thread waits only for nodes that began to be linked before
+/// its own. Our upper layers are graphs of their own, built the same way; 0 layers would panic.
+const MAX_LAYER: usize = 1;
+
+/// Every how many nodes of a layer one is part of the next layer.
+const NODES_PER_UPPER: usize = 16;
+
+/// A layer with fewer nodes than this is the top one.
+const SMALL_LAYER: usize = 64;
 
 /// Insertions between two questions whether to go on.
 const INSERTS_PER_STEP: usize = 512;
@@ -28,8 +37,8 @@ pub struct BuildOptions {
     pub max_links: usize,
     /// Candidates kept while a node is inserted, 16 to 2,000; more is slower and better.
     pub ef_construction: usize,
-    /// How many nodes are inserted one by one before threads take over: the first ones may lose their links
-    /// in a race.
+    /// How many nodes, at least 1, are inserted one by one before threads take over: a race between the first
+    /// ones can lose their links.
     pub n_serial: usize,
     /// Whether to use all cores. The graph then differs from run to run.
     pub parallel: bool,
@@ -43,8 +52,9 @@ impl Default for BuildOptions {
 
 /// Builds the graph of `nodes`, whose vectors should all be different.
 ///
-/// `progress` is called with the number of nodes inserted, and with the number of all nodes while the finished
-/// graph is probed for nodes that it would not find. Its answer may stop the build.
+/// `progress` is called with the number of nodes inserted, and with the number of all nodes while the upper
+/// layers are built and the finished graph is probed for nodes that it would not find. Its answer may stop the
+/// build.
 ///
 /// # Errors
 /// [`Error::BadEmbedding`] if the vectors are not one unit vector a key, [`Error::Cancelled`].
@@ -55,10 +65,14 @@ pub fn build(
 ) -> Result<Graph> {
     nodes.check()?;
     // More than 256 links end the process inside `hnsw_rs`, and 256 are stored as 0 in a byte.
-    let max_links = options.max_links.clamp(4, 64);
-    let ef_construction = options.ef_construction.clamp(16, 2_000);
-    let links = insert_all(nodes, max_links, ef_construction, options, progress)?;
-    let mut graph = Graph::freeze(&links, max_links);
+    let options = BuildOptions {
+        max_links: options.max_links.clamp(4, 64),
+        ef_construction: options.ef_construction.clamp(16, 2_000),
+        n_serial: options.n_serial.max(1),
+        parallel: options.parallel,
+    };
+    let links = link_layers(nodes, &options, progress)?;
+    let mut graph = Graph::freeze(&links, options.max_links);
     drop(links);
     let n_threads =
         if options.parallel { thread::available_parallelism().map_or(1, NonZero::get) } else { 1 };
@@ -66,56 +80,74 @@ pub fn build(
     Ok(graph)
 }
 
-/// The neighbours of each node in each of its layers, as `hnsw_rs` chooses them.
-fn insert_all(
+/// The neighbours of each node in each of its layers.
+fn link_layers(
     nodes: NodeVectors<'_>,
-    max_links: usize,
-    ef_construction: usize,
     options: &BuildOptions,
     progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Vec<Vec<Vec<u32>>>> {
-    if nodes.is_empty() {
-        return Ok(Vec::new());
+    let mut links = vec![Vec::new(); nodes.len()];
+    let mut members: Vec<u32> = (0..nodes.len() as u32).collect();
+    link_layer(nodes, &members, options, progress, &mut links)?;
+    // `hnsw_rs` stores twice `max_links` in its layer 0.
+    let upper = BuildOptions { max_links: options.max_links / 2, ..options.clone() };
+    while members.len() >= SMALL_LAYER {
+        members = members.into_iter().step_by(NODES_PER_UPPER).collect();
+        link_layer(nodes, &members, &upper, &mut |_| progress(nodes.len()), &mut links)?;
     }
-    let distance = NodeDistance { nodes };
-    let hnsw = Hnsw::new(max_links, nodes.len(), MAX_LAYER, ef_construction, distance);
-    let ids: Vec<u32> = (0..nodes.len() as u32).collect();
-    let n_serial = if options.parallel { options.n_serial.min(ids.len()) } else { ids.len() };
-    let (serial, parallel) = ids.split_at(n_serial);
+    Ok(links)
+}
+
+/// Adds one more layer to each of `members`.
+fn link_layer(
+    nodes: NodeVectors<'_>,
+    members: &[u32],
+    options: &BuildOptions,
+    progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
+    links: &mut [Vec<Vec<u32>>],
+) -> Result<()> {
+    let BuildOptions { max_links, ef_construction, n_serial, parallel } = *options;
+    let hnsw =
+        Hnsw::new(max_links, members.len(), MAX_LAYER, ef_construction, NodeDistance { nodes });
+    let n_serial = if parallel { n_serial.min(members.len()) } else { members.len() };
+    let (serial, parallel) = members.split_at(n_serial);
+    let mut n_done = 0;
     for step in serial.chunks(INSERTS_PER_STEP) {
-        ask(progress, step[0])?;
-        step.iter().for_each(|id| hnsw.insert_slice((std::slice::from_ref(id), *id as usize)));
+        ask(progress, &mut n_done, step)?;
+        step.iter().for_each(|id| hnsw.insert_slice(with_id(id)));
     }
     for step in parallel.chunks(INSERTS_PER_STEP) {
-        ask(progress, step[0])?;
-        let step: Vec<_> = step.iter().map(|id| (std::slice::from_ref(id), *id as usize)).collect();
-        hnsw.parallel_insert_slice(&step);
+        ask(progress, &mut n_done, step)?;
+        hnsw.parallel_insert_slice(&step.iter().map(with_id).collect());
     }
-    Ok(export(&hnsw, nodes.len()))
-}
-
-fn ask(progress: &mut dyn FnMut(usize) -> ControlFlow<()>, n_done: u32) -> Result<()> {
-    if progress(n_done as usize).is_break() { Err(Error::Cancelled) } else { Ok(()) }
-}
-
-/// Copies the neighbour lists. Nothing may insert meanwhile: the iterator holds the lock of the layer.
-fn export(hnsw: &Hnsw<'_, u32, NodeDistance<'_>>, n_nodes: usize) -> Vec<Vec<Vec<u32>>> {
-    let mut links = vec![Vec::new(); n_nodes];
-    let points = hnsw.get_point_indexation();
-    for top in 0..=usize::from(hnsw.get_max_level_observed()) {
-        for point in points.get_layer_iterator(top) {
-            // Lists above the point's own top layer hold what its insertion passed by, not links.
-            let layers = point.get_neighborhood_id().into_iter().take(top + 1);
-            links[point.get_origin_id()] = layers
-                .map(|neighbours| neighbours.iter().map(|link| link.d_id as u32).collect())
-                .collect();
-        }
+    // All threads are done: an iterator over points deadlocks with one that inserts.
+    for point in hnsw.get_point_indexation().get_layer_iterator(0) {
+        let neighbours = point.get_neighborhood_id().into_iter().next().unwrap_or_default();
+        let layer = neighbours.iter().map(|link| link.d_id as u32).collect();
+        links[point.get_origin_id()].push(layer);
     }
-    links
+    Ok(())
 }
 
-/// Distance of two nodes, 0 to 2. What `hnsw_rs` stores of a node is its position only, so that no vector is
-/// held twice.
+/// A node as `hnsw_rs` takes it: what it stores as the vector is the position only.
+fn with_id(id: &u32) -> (&[u32], usize) {
+    (std::slice::from_ref(id), *id as usize)
+}
+
+/// Reports what is done before `step`, and asks whether to go on with it.
+fn ask(
+    progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
+    n_done: &mut usize,
+    step: &[u32],
+) -> Result<()> {
+    if progress(*n_done).is_break() {
+        return Err(Error::Cancelled);
+    }
+    *n_done += step.len();
+    Ok(())
+}
+
+/// Distance of two nodes, 0 to 2, from their positions: so no vector is held twice.
 #[derive(Clone, Copy)]
 struct NodeDistance<'a> {
     nodes: NodeVectors<'a>,
@@ -181,6 +213,32 @@ mod tests {
         let graph = build(nodes.view(), &BuildOptions::default(), &mut go_on).unwrap();
         let found = mean_recall(&graph, &nodes, &Nodes::clustered(100, 16, 30, 4), 64);
         assert!(found >= 0.95, "recall@10 is {found}");
+    }
+
+    /// Many threads, few links and small sets made the upper layers of `hnsw_rs` deadlock.
+    #[test]
+    fn threads_do_not_wait_for_each_other() {
+        let nodes = Nodes::clustered(600, 4, 30, 3);
+        let options =
+            BuildOptions { max_links: 4, ef_construction: 16, n_serial: 0, parallel: true };
+        for _ in 0..30 {
+            let graph = build(nodes.view(), &options, &mut go_on).unwrap();
+            assert!(graph.n_orphans() < 60, "{} orphans", graph.n_orphans());
+        }
+    }
+
+    #[test]
+    fn upper_layers_thin_out() {
+        let nodes = Nodes::clustered(1_200, 8, 5, 3);
+        let graph = build(nodes.view(), &serial(), &mut go_on).unwrap();
+        let sizes: Vec<usize> = graph.upper.layers.iter().map(|layer| layer.nodes.len()).collect();
+        assert_eq!(sizes, [75, 5]);
+        assert_eq!(graph.upper.layers[1].nodes, [0, 256, 512, 768, 1_024]);
+        assert_eq!((graph.upper.entry, graph.upper.layers[0].width, graph.width), (0, 16, 32));
+        // Five nodes know each other.
+        let mut row = graph.upper.layers[1].row(512)[..4].to_vec();
+        row.sort_unstable();
+        assert_eq!(row, [0, 256, 768, 1_024]);
     }
 
     #[test]
@@ -258,7 +316,8 @@ mod tests {
             ControlFlow::Continue(())
         })
         .unwrap();
-        assert_eq!(calls, [0, 512, 1_024, 1_200]);
+        // Layer 0, then the layers of 75 and of 5 nodes, then probing.
+        assert_eq!(calls, [0, 512, 1_024, 1_200, 1_200, 1_200]);
         for parallel in [false, true] {
             let options = BuildOptions { parallel, ..BuildOptions::default() };
             for stop_at in [0, 500, 1_200] {
