@@ -9,6 +9,10 @@
 
 use std::env;
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "cargo talks to build scripts through the environment"
+)]
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     let Ok(lib) = env::var("DEP_TCH_LIBTORCH_LIB") else { return };

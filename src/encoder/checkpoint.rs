@@ -149,11 +149,6 @@ impl Checkpoint {
         Ok(values.to_device(device))
     }
 
-    /// Names of all tensors, sorted.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.entries.keys().map(String::as_str)
-    }
-
     /// Raw bytes and shape of a tensor of a known type, for files that are not weights.
     pub(crate) fn raw(&self, name: &str, dtype: Dtype) -> Result<(&[u8], &[i64])> {
         let entry = self.entry(name)?;

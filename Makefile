@@ -1,0 +1,60 @@
+# Everything a person needs: `make demo` shows the main job, `make test` passes the tests.
+# The only tools asked for are rustup's toolchain, a C++ compiler and python3 with pip.
+
+PREFIX ?= /usr/local
+BIN := target/release/mmsearch
+CARGO_BUILD := cargo build --release
+
+.PHONY: demo build setup test check install uninstall bench golden model clean
+
+demo: build ## Index the drawn pictures of the repository and search them
+	@scripts/demo $(BIN)
+
+build: setup ## Build the program
+	$(CARGO_BUILD)
+
+# Says what is missing before anything is downloaded or compiled.
+setup: ## Fetch libtorch once, into a cache folder of the user
+	@command -v cargo >/dev/null || { echo "make: there is no cargo; install Rust from https://rustup.rs"; exit 1; }
+	@command -v $${CXX:-c++} >/dev/null || { echo "make: there is no C++ compiler; install one (Debian: apt install g++, macOS: xcode-select --install)"; exit 1; }
+	@command -v python3 >/dev/null || { echo "make: there is no python3; install it with pip (Debian: apt install python3-pip)"; exit 1; }
+	@python3 scripts/fetch-libtorch
+
+test: setup ## All tests, with and without libtorch, and the app that depends on the crate
+	scripts/test
+
+check: setup ## What CI and a pull request must pass: format, lints, tests, documentation
+	cargo fmt --check
+	cargo clippy --release --all-targets -- -D warnings
+	cargo clippy --release --no-default-features --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps
+	scripts/test
+
+install: build ## Copy the program and its libraries below PREFIX
+	scripts/install $(BIN) "$(PREFIX)"
+
+uninstall:
+	rm -rf "$(PREFIX)/bin/mmsearch" "$(PREFIX)/lib/mmsearch"
+
+bench: setup ## Exact scan beside the frozen graph: recall and speed
+	cargo bench --no-default-features --bench search
+
+# ---- making the model; needs the photos of SHARED, which are not part of the repository ----
+SHARED ?= ../shared
+RUN ?= run/mini
+
+model: build ## Train models/mini again by its recipe
+	@test -d "$(SHARED)/data" || { echo "make: $(SHARED)/data is not there; the model was learned from photos that cannot be given away (see models/mini/MODEL_CARD.md)"; exit 1; }
+	@mkdir -p run/data && ln -sfn "$$(cd "$(SHARED)" && pwd)/data" run/data/data && ln -sfn "$$(cd "$(SHARED)" && pwd)/weights" run/data/weights
+	test -f run/data/scenes/captions.jsonl || cargo run --release --example draw_scenes -- run/data/scenes --count 2000 --seed 1 --split train --format jpeg
+	$(BIN) train --recipe recipes/mini.json --data run/data --out "$(RUN)" --resume
+	@echo "the model is in $(RUN)/model; compare: $(BIN) --model $(RUN)/model eval …"
+
+golden: ## Write the golden files again with PyTorch (downloads it into .venv)
+	test -x .venv/bin/python || python3 -m venv .venv
+	.venv/bin/pip install -q torch==2.11.0 numpy safetensors tokenizers pillow
+	.venv/bin/python scripts/golden.py --make-tiny fixtures/models/tiny
+	.venv/bin/python scripts/golden.py models/mini
+
+clean:
+	cargo clean

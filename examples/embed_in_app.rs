@@ -1,0 +1,36 @@
+//! Search inside your own app: `cargo run --release --example embed_in_app -- "a red ball" photo.jpg …`
+#![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "an example is a program")]
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use mmsearch::encoder::{Device, DualEncoder};
+use mmsearch::library::{Library, LibraryOptions};
+use mmsearch::{Metadata, Query};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let text = arguments.next().unwrap_or_else(|| "a red ball on green grass".into());
+    let mut photos: Vec<String> = arguments.collect();
+    if photos.is_empty() {
+        let drawn = std::fs::read_dir("fixtures/scenes")?
+            .flatten()
+            .map(|entry| entry.path().display().to_string());
+        photos = drawn.filter(|path| !path.ends_with(".jsonl") && !path.ends_with(".md")).collect();
+    }
+    let dir = std::env::temp_dir().join(format!("mmsearch-example-{}", std::process::id()));
+    let mut encoder = DualEncoder::mini(Device::Cpu)?;
+    let mut library = Library::create_or_open(&dir, LibraryOptions::default())?;
+    for (n, photo) in photos.iter().enumerate() {
+        // The bytes may come from anywhere; metadata is any JSON of yours.
+        let metadata = Metadata::from([("album".into(), (n % 3).into())]);
+        let name = Path::new(photo).file_name().unwrap_or_default().to_string_lossy();
+        library.add_image(&mut encoder, &name, &std::fs::read(photo)?, metadata)?;
+    }
+    library.refresh_snapshots(&mut |_| ControlFlow::Continue(()))?;
+    for hit in library.search(&mut encoder, &Query::text(&text).k(3))? {
+        println!("{:.3}  {}  {:?}", hit.score, hit.item.source, hit.item.metadata);
+    }
+    std::fs::remove_dir_all(dir)?;
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! Model directories: the golden values of PyTorch, and everything that must be refused.
+#![cfg(feature = "torch")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use mmsearch::encoder::{Device, DualEncoder, Encoder};
+use mmsearch::{Error, ErrorKind, Pixels};
+use tempfile::TempDir;
+
+fn tiny() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models/tiny")
+}
+
+/// A copy of the tests' model, to be damaged.
+fn copy() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["model.json", "weights.safetensors", "tokenizer.json", "golden.safetensors"] {
+        fs::copy(tiny().join(name), dir.path().join(name)).unwrap();
+    }
+    let path = dir.path().to_path_buf();
+    (dir, path)
+}
+
+fn refusal(dir: &Path) -> String {
+    let Err(error) = DualEncoder::load(dir, Device::Cpu) else {
+        panic!("{} was loaded", dir.display())
+    };
+    assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
+    let message = error.to_string();
+    assert!(!message.contains('\n'), "one line: {message}");
+    message
+}
+
+#[test]
+fn the_tiny_model_gives_the_values_of_pytorch() {
+    let mut model = DualEncoder::load(&tiny(), Device::Cpu).unwrap();
+    let found = model.verify(&tiny().join("golden.safetensors")).unwrap();
+    assert!(found.holds(), "{found:?}");
+}
+
+#[test]
+fn a_changed_weight_is_noticed_by_the_golden_file() {
+    let (_guard, dir) = copy();
+    let path = dir.join("weights.safetensors");
+    let mut bytes = fs::read(&path).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    // Flips the sign of every eighth f16 of the data.
+    bytes[8 + header..].iter_mut().skip(1).step_by(16).for_each(|byte| *byte ^= 0x80);
+    fs::write(&path, bytes).unwrap();
+    let mut model = DualEncoder::load(&dir, Device::Cpu).unwrap();
+    let found = model.verify(&dir.join("golden.safetensors")).unwrap();
+    assert!(!found.holds(), "{found:?}");
+}
+
+#[cfg(feature = "embedded-model")]
+#[test]
+fn the_model_inside_gives_the_values_of_pytorch() {
+    let found = DualEncoder::mini(Device::Cpu).unwrap().verify_mini().unwrap();
+    assert!(found.holds(), "{found:?}");
+}
+
+#[test]
+fn embeddings_do_not_depend_on_the_batch() {
+    let mut model = DualEncoder::load(&tiny(), Device::Cpu).unwrap();
+    let picture = |seed: usize| {
+        Pixels::new(16, 16, (0..768).map(|i| (i * seed % 251) as u8).collect()).unwrap()
+    };
+    let pictures: Vec<Pixels> = (1..10).map(picture).collect();
+    let together = model.encode_images(&pictures).unwrap();
+    let texts = ["a dog", "a much longer sentence about a red ball on the grass", "x", ""];
+    let sentences = model.encode_texts(&texts).unwrap();
+    for (picture, expected) in pictures.iter().zip(&together) {
+        let alone = model.encode_images(std::slice::from_ref(picture)).unwrap();
+        assert!(alone[0].score(expected) > 0.9999);
+    }
+    for (text, expected) in texts.iter().zip(&sentences) {
+        assert!(model.encode_texts(&[text]).unwrap()[0].score(expected) > 0.9999, "{text:?}");
+    }
+    assert!(sentences[0].score(&sentences[1]) < 0.9999, "the control: other texts are elsewhere");
+}
+
+#[test]
+fn the_fingerprint_follows_what_changes_a_vector() {
+    let fingerprint =
+        |dir: &Path| DualEncoder::load(dir, Device::Cpu).unwrap().space().fingerprint.clone();
+    let original = fingerprint(&tiny());
+    let change = |file: &str, from: &str, to: &str| {
+        let (guard, dir) = copy();
+        let text = fs::read_to_string(dir.join(file)).unwrap();
+        assert!(text.contains(from), "{file} has no {from}");
+        fs::write(dir.join(file), text.replacen(from, to, 1)).unwrap();
+        let found = fingerprint(&dir);
+        drop(guard);
+        found
+    };
+    assert_eq!(
+        change("model.json", "\"tiny\"", "\"renamed\""),
+        original,
+        "a name changes no vector"
+    );
+    assert_ne!(change("model.json", "\"leaky-relu\"", "\"relu\"").0, original.0);
+}
+
+#[test]
+fn what_is_no_model_is_refused_by_name() {
+    let (_guard, dir) = copy();
+    assert!(refusal(&dir.join("nowhere")).contains("does not exist"));
+    let pickle = dir.join("model.pt");
+    fs::write(&pickle, b"PK\x03\x04").unwrap();
+    assert!(refusal(&pickle).contains("only model directories with .safetensors"));
+
+    for (file, content, message) in [
+        ("model.json", "{", "model.json"),
+        ("model.json", "{\"version\": 1}", "missing field"),
+        ("tokenizer.json", "[]", "tokenizer.json"),
+        ("weights.safetensors", "", "not a safetensors file"),
+    ] {
+        let (_guard, dir) = copy();
+        fs::write(dir.join(file), content).unwrap();
+        // The tokenizer is read when the first text is encoded.
+        let message_found = match DualEncoder::load(&dir, Device::Cpu) {
+            Err(error) => error.to_string(),
+            Ok(mut model) => model.encode_texts(&["a"]).unwrap_err().to_string(),
+        };
+        assert!(message_found.contains(message), "{file}: {message_found}");
+    }
+    for file in ["model.json", "tokenizer.json", "weights.safetensors"] {
+        let (_guard, dir) = copy();
+        fs::remove_file(dir.join(file)).unwrap();
+        assert!(refusal(&dir).contains("it is missing"), "{file}");
+        fs::create_dir(dir.join(file)).unwrap();
+        assert!(refusal(&dir).contains("it is not a regular file"), "{file}");
+    }
+}
+
+#[test]
+fn truncated_weights_are_refused_wherever_they_end() {
+    let (_guard, dir) = copy();
+    let path = dir.join("weights.safetensors");
+    let whole = fs::read(&path).unwrap();
+    for cut in (0..whole.len()).step_by(whole.len() / 40) {
+        fs::write(&path, &whole[..cut]).unwrap();
+        refusal(&dir);
+    }
+    fs::write(&path, &whole).unwrap();
+    assert!(DualEncoder::load(&dir, Device::Cpu).is_ok(), "the control: the whole file is loaded");
+}
+
+#[test]
+fn a_picture_of_another_size_is_an_error_not_a_panic() {
+    let mut model = DualEncoder::load(&tiny(), Device::Cpu).unwrap();
+    let picture = Pixels::new(8, 8, vec![0; 192]).unwrap();
+    let error = model.encode_images(&[picture]).unwrap_err();
+    assert!(
+        matches!(&error, Error::Encoder { reason } if reason.contains("8×8, not 16×16")),
+        "{error}"
+    );
+}
