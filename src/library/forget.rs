@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use super::snapshots::Purpose;
 use super::{Forgotten, Library};
 use crate::error::{Error, Result};
 use crate::item::{ItemId, Modality};
@@ -48,7 +49,7 @@ impl Library {
             forgotten.add(removed);
         }
         for modality in Modality::ALL {
-            self.refresh_snapshot(modality, true, &mut |_| ControlFlow::Continue(()))?;
+            self.refresh_snapshot(modality, Purpose::Oblivion, &mut |_| ControlFlow::Continue(()))?;
         }
         self.catalog.checkpoint()?;
         outcome.map(|()| forgotten)

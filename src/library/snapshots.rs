@@ -26,6 +26,16 @@ pub(super) struct Snapshots {
     told: Vec<String>,
 }
 
+/// Why a snapshot is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Searching shall be fast: written if it is damaged or too far behind, with a graph where one pays.
+    Speed,
+    /// Nothing that was forgotten shall be left: written if it holds any of that, without a graph, which may take
+    /// minutes to build and is made up for by the next run of `index`.
+    Oblivion,
+}
+
 /// What `CURRENT` says, as JSON.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -162,16 +172,15 @@ impl Library {
         progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<()> {
         for modality in Modality::ALL {
-            self.refresh_snapshot(modality, false, progress)?;
+            self.refresh_snapshot(modality, Purpose::Speed, progress)?;
         }
         Ok(())
     }
 
-    /// With `without_dead`, a snapshot that holds anything which was forgotten is written anew, however little.
     pub(super) fn refresh_snapshot(
         &mut self,
         modality: Modality,
-        without_dead: bool,
+        purpose: Purpose,
         progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<()> {
         self.require_writer()?;
@@ -186,10 +195,16 @@ impl Library {
                 let generation = snapshot.meta().generation;
                 let n_tail = view.n_embeddings(space.id, modality, generation)?;
                 let n_dead = view.dead_keys(space.id, modality, generation)?.len() as u64;
-                let is_stale = plan::is_stale(n_live, n_tail, n_dead)
-                    || (without_dead && n_dead > 0)
-                    || snapshot.verify().is_err();
-                (true, is_stale)
+                let wants_graph = n_live >= self.options.graph_threshold as u64;
+                let is_wanted = match purpose {
+                    Purpose::Oblivion => n_dead > 0,
+                    Purpose::Speed => {
+                        plan::is_stale(n_live, n_tail, n_dead)
+                            || (wants_graph && !snapshot.has_graph())
+                            || snapshot.verify().is_err()
+                    }
+                };
+                (true, is_wanted)
             }
         };
         if !is_wanted {
@@ -198,13 +213,14 @@ impl Library {
         if n_live == 0 {
             return if is_there { self.snapshots.publish(modality, None) } else { Ok(()) };
         }
-        self.write_snapshot(&space, modality, progress)
+        self.write_snapshot(&space, modality, purpose, progress)
     }
 
     fn write_snapshot(
         &mut self,
         space: &StoredSpace,
         modality: Modality,
+        purpose: Purpose,
         progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<()> {
         let extract = extract(&mut self.catalog, space, modality, &mut self.warnings)?;
@@ -214,10 +230,11 @@ impl Library {
         let mut told = |n_done: usize| {
             progress(&Progress { stage: Stage::Snapshot, n_done: n_done as u64, n_total })
         };
-        let graph = if keys.len() >= self.options.graph_threshold {
-            Some(index::build(nodes, &BuildOptions::default(), &mut told)?)
-        } else {
-            None
+        let graph = match purpose {
+            Purpose::Speed if keys.len() >= self.options.graph_threshold => {
+                Some(index::build(nodes, &BuildOptions::default(), &mut told)?)
+            }
+            Purpose::Speed | Purpose::Oblivion => None,
         };
         let name = format!("snapshot-{}-{}-{}.mms", space.id.0, modality.name(), meta.generation);
         index::write_snapshot(&self.dir.join(&name), meta, nodes, graph.as_ref())?;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use mmsearch::encoder::FakeEncoder;
-use mmsearch::library::{Library, LibraryOptions, SnapshotState};
+use mmsearch::library::{Library, LibraryOptions, Selector, SnapshotState};
 use mmsearch::{ItemId, Query};
 
 use crate::common::{BLUE, GREEN, Place, RED, YELLOW, png};
@@ -64,6 +64,19 @@ fn a_graph_answers_as_the_exact_scan_does() {
         n_all += 10;
     }
     assert!(n_same * 10 >= n_all * 9, "{n_same} of {n_all}");
+
+    // Forgetting does not wait for a new graph; the next run builds it.
+    let has_graph = |library: &Library| match library.status().unwrap().snapshots[0].state {
+        SnapshotState::Current { has_graph, n_dead: 0, .. } => has_graph,
+        ref state @ (SnapshotState::None
+        | SnapshotState::Current { .. }
+        | SnapshotState::Unusable(_)) => panic!("{state:?}"),
+    };
+    library.forget(&[Selector::Path(place.photo("000.png"))]).unwrap();
+    assert!(!has_graph(&library));
+    assert_eq!(found(&mut library, &Query::text("red").k(10)).len(), 10);
+    index(&mut library, &[place.photos()]);
+    assert!(has_graph(&library));
     check(&library);
 }
 
