@@ -5,7 +5,6 @@ use std::env::var_os;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use mmsearch::Error;
 use mmsearch::encoder::{Encoder, FakeEncoder};
 
 use crate::cli::Cli;
@@ -72,7 +71,7 @@ pub(crate) fn named(model: Option<&str>) -> Result<Named> {
 
 #[cfg(not(all(feature = "torch", feature = "embedded-model")))]
 fn no_model(name: &str) -> anyhow::Error {
-    Error::BadModel { path: name.into(), reason: "this build has no model inside".into() }.into()
+    mmsearch::Error::BadModel { path: name.into(), reason: "this build has no model inside".into() }.into()
 }
 
 /// The arguments name a device without knowing the library.
