@@ -2,7 +2,7 @@
 # The only tools asked for are rustup's toolchain, a C++ compiler and python3 with pip.
 
 PREFIX ?= /usr/local
-BIN := target/release/mmsearch
+BIN := $(or $(CARGO_TARGET_DIR),target)/release/mmsearch
 CARGO_BUILD := cargo build --release
 
 .PHONY: demo build setup test check install uninstall bench golden model clean
@@ -23,7 +23,7 @@ setup: ## Fetch libtorch once, into a cache folder of the user
 test: setup ## All tests, with and without libtorch, and the app that depends on the crate
 	scripts/test
 
-check: setup ## What CI and a pull request must pass: format, lints, tests, documentation
+check: setup ## What a pull request must pass: format, lints, tests, documentation
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings
 	cargo clippy --release --no-default-features --all-targets -- -D warnings

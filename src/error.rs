@@ -40,14 +40,14 @@ pub enum Error {
         reason: String,
     },
     /// The operating system refused.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {error}", path.display())]
     Io {
         /// What was tried, as a verb: `read`, `create`.
         action: &'static str,
         /// On which file.
         path: PathBuf,
-        /// What the system said.
-        source: io::Error,
+        /// What the system said; not a `source`, since the message has it already.
+        error: io::Error,
     },
     /// A picture's file cannot be used.
     #[error("{}: {reason}", path.display())]
@@ -215,7 +215,7 @@ impl Error {
 /// Names the file and the action in an [`io::Error`].
 pub(crate) fn io_at(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_path_buf();
-    move |source| Error::Io { action, path, source }
+    move |error| Error::Io { action, path, error }
 }
 
 /// Reads a whole file of ours, naming it in the error.

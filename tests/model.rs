@@ -22,6 +22,14 @@ fn copy() -> (TempDir, PathBuf) {
     (dir, path)
 }
 
+/// Flips the sign of every eighth f16 of a file's data.
+fn flip(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    bytes[8 + header..].iter_mut().skip(1).step_by(16).for_each(|byte| *byte ^= 0x80);
+    fs::write(path, bytes).unwrap();
+}
+
 fn refusal(dir: &Path) -> String {
     let Err(error) = DualEncoder::load(dir, Device::Cpu) else {
         panic!("{} was loaded", dir.display())
@@ -42,15 +50,26 @@ fn the_tiny_model_gives_the_values_of_pytorch() {
 #[test]
 fn a_changed_weight_is_noticed_by_the_golden_file() {
     let (_guard, dir) = copy();
-    let path = dir.join("weights.safetensors");
-    let mut bytes = fs::read(&path).unwrap();
-    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    // Flips the sign of every eighth f16 of the data.
-    bytes[8 + header..].iter_mut().skip(1).step_by(16).for_each(|byte| *byte ^= 0x80);
-    fs::write(&path, bytes).unwrap();
+    flip(&dir.join("weights.safetensors"));
     let mut model = DualEncoder::load(&dir, Device::Cpu).unwrap();
     let found = model.verify(&dir.join("golden.safetensors")).unwrap();
     assert!(!found.holds(), "{found:?}");
+}
+
+#[test]
+fn a_golden_file_of_nothing_agrees_with_nothing() {
+    let (_guard, dir) = copy();
+    let path = dir.join("golden.safetensors");
+    let mut bytes = fs::read(&path).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let entries: serde_json::Value = serde_json::from_slice(&bytes[8..8 + header]).unwrap();
+    let span = &entries["image.features"]["data_offsets"];
+    let (start, end) = (span[0].as_u64().unwrap() as usize, span[1].as_u64().unwrap() as usize);
+    // 0xff in every byte is a NaN.
+    bytes[8 + header + start..8 + header + end].fill(0xff);
+    fs::write(&path, bytes).unwrap();
+    let found = DualEncoder::load(&dir, Device::Cpu).unwrap().verify(&path).unwrap();
+    assert!(!found.holds() && found.image_features < 0.0, "{found:?}");
 }
 
 #[cfg(feature = "embedded-model")]
@@ -100,6 +119,10 @@ fn the_fingerprint_follows_what_changes_a_vector() {
         "a name changes no vector"
     );
     assert_ne!(change("model.json", "\"leaky-relu\"", "\"relu\"").0, original.0);
+    assert_ne!(change("tokenizer.json", "\"Ġa\"", "\"Ġ@\"").0, original.0);
+    let (_guard, dir) = copy();
+    flip(&dir.join("weights.safetensors"));
+    assert_ne!(fingerprint(&dir).0, original.0);
 }
 
 #[test]

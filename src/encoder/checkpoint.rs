@@ -199,6 +199,21 @@ pub(crate) fn serialize(tensors: &BTreeMap<String, Tensor>, storage: Storage) ->
     safetensors::serialize(views, None).map_err(wrong)
 }
 
+/// The bytes of a safetensors file with tensors of any type: name, type, shape, little-endian values.
+pub(crate) fn serialize_raw(tensors: &[(&str, Dtype, Vec<usize>, Vec<u8>)]) -> Result<Vec<u8>> {
+    let wrong = |error: safetensors::SafeTensorError| Error::Encoder {
+        reason: format!("cannot write tensors: {error}"),
+    };
+    let views = tensors
+        .iter()
+        .map(|(name, dtype, shape, bytes)| {
+            Ok((*name, TensorView::new(*dtype, shape.clone(), bytes)?))
+        })
+        .collect::<std::result::Result<Vec<_>, _>>()
+        .map_err(wrong)?;
+    safetensors::serialize(views, None).map_err(wrong)
+}
+
 /// Symmetric int8, one factor for each first index; the largest value becomes ±127.
 fn quantize(tensor: &Tensor) -> (Tensor, Tensor) {
     let n_rows = tensor.size()[0];

@@ -242,6 +242,14 @@ impl ModelConfig {
                 ));
             }
         }
+        let n_halvings = 1 + tower.stages.iter().filter(|stage| stage.stride == 2).count() as u32;
+        let least = 1i64.checked_shl(n_halvings).unwrap_or(MAX_SIZE);
+        if i64::from(self.preprocess.size) < least {
+            return Err(format!(
+                "preprocess.size is {}, but the strides need {least}",
+                self.preprocess.size
+            ));
+        }
         let TextTower::ReluText(tower) = &self.text_tower;
         for (name, value) in [
             ("vocab", tower.vocab),
@@ -304,6 +312,7 @@ mod tests {
             ("\"heads\": 2", "\"heads\": 0", "text_tower.heads is 0"),
             ("\"scale\": 10.0", "\"scale\": -1.0", "logit.scale"),
             ("\"squash\"", "\"stretch\"", "stretch"),
+            ("\"size\": 16", "\"size\": 3", "the strides need 4"),
         ] {
             assert!(TINY.contains(from), "the test replaces {from}, which the fixture lacks");
             let message = parse(&TINY.replacen(from, to, 1)).unwrap_err().to_string();

@@ -9,7 +9,7 @@ use std::path::Path;
 use safetensors::tensor::Dtype;
 
 use crate::embedding::{Embedding, dot};
-use crate::encoder::checkpoint::Checkpoint;
+use crate::encoder::checkpoint::{Checkpoint, serialize_raw};
 use crate::encoder::files::read_file;
 use crate::encoder::{DualEncoder, Encoder};
 use crate::error::{Error, Result};
@@ -58,15 +58,58 @@ impl DualEncoder {
         self.verify_bytes(golden.to_vec(), Path::new("mini"))
     }
 
+    /// A golden file of the values that the model gives now: where there is no reference, a guard against change.
+    ///
+    /// # Errors
+    /// The encoder's.
+    pub(crate) fn record_golden(&mut self) -> Result<Vec<u8>> {
+        let size = self.config().preprocess.size as usize;
+        let pattern = |n: usize| {
+            (0..size * size * 3).map(move |i| ((i * (n * 7 + 3)) ^ (i >> 5)) as u8).collect()
+        };
+        let pictures: Vec<Vec<u8>> = (0..2).map(pattern).collect();
+        let pixels = |rgb: &Vec<u8>| Pixels::new(size as u32, size as u32, rgb.clone());
+        let pixels = pictures.iter().map(pixels).collect::<Result<Vec<_>>>()?;
+        let texts = ["a dog runs through the water", "two RED balls", "naïve 東京"];
+        let features = tensor_values(&self.image_features(&pixels)?)?;
+        let images = flatten(&self.encode_images(&pixels)?);
+        let sentences = flatten(&self.encode_texts(&texts)?);
+        let context = self.config().context();
+        let tokenizer = &self.text_half()?.tokenizer;
+        let mut ids = Vec::new();
+        for text in texts {
+            let mut row = tokenizer.ids(text)?;
+            row.resize(context, -1);
+            ids.extend(row);
+        }
+        let bytes = |values: &[f32]| {
+            values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>()
+        };
+        let (n, m) = (pictures.len(), texts.len());
+        let input: Vec<u8> =
+            texts.iter().flat_map(|text| [text.as_bytes(), b"\0"].concat()).collect();
+        serialize_raw(&[
+            ("image.input", Dtype::U8, vec![n, size, size, 3], pictures.concat()),
+            ("image.features", Dtype::F32, vec![n, features.len() / n], bytes(&features)),
+            ("image.embedding", Dtype::F32, vec![n, images.len() / n], bytes(&images)),
+            ("text.input", Dtype::U8, vec![input.len()], input),
+            (
+                "text.ids",
+                Dtype::I64,
+                vec![m, context],
+                ids.iter().flat_map(|id| id.to_le_bytes()).collect(),
+            ),
+            ("text.embedding", Dtype::F32, vec![m, sentences.len() / m], bytes(&sentences)),
+        ])
+    }
+
     fn verify_bytes(&mut self, bytes: Vec<u8>, path: &Path) -> Result<Agreement> {
         let golden = Checkpoint::parse(bytes.into(), path)?;
         let pictures = pictures(&golden, path)?;
         let texts = texts(&golden, path)?;
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
 
-        let features = self.image_features(&pictures)?;
-        let features: Vec<f32> = Vec::try_from(features.contiguous().view(-1))
-            .map_err(|error: tch::TchError| Error::Encoder { reason: error.to_string() })?;
+        let features = tensor_values(&self.image_features(&pictures)?)?;
         let images = flatten(&self.encode_images(&pictures)?);
         let sentences = flatten(&self.encode_texts(&texts)?);
         let tokenizer = &self.text_half()?.tokenizer;
@@ -137,6 +180,11 @@ fn golden_ids(golden: &Checkpoint, context: usize) -> Result<Vec<Vec<i64>>> {
     Ok(ids.chunks(context).map(|row| row.iter().copied().filter(|&id| id >= 0).collect()).collect())
 }
 
+fn tensor_values(tensor: &tch::Tensor) -> Result<Vec<f32>> {
+    let flat = tensor.to_device(tch::Device::Cpu).contiguous().view(-1);
+    Vec::try_from(flat).map_err(|error: tch::TchError| Error::Encoder { reason: error.to_string() })
+}
+
 fn flatten(embeddings: &[Embedding]) -> Vec<f32> {
     embeddings.iter().flat_map(Embedding::as_slice).copied().collect()
 }
@@ -151,5 +199,7 @@ fn least_cosine(found: &[f32], expected: &[f32], n_rows: usize, path: &Path) -> 
     let cosine = |(a, b): (&[f32], &[f32])| {
         dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(f32::MIN_POSITIVE)
     };
-    Ok(found.chunks(width).zip(expected.chunks(width)).map(cosine).fold(1.0, f32::min))
+    // `min` would pass over a NaN; a value that cannot be compared is as far away as can be.
+    let cosines = found.chunks(width).zip(expected.chunks(width)).map(cosine);
+    Ok(cosines.map(|cosine| if cosine.is_finite() { cosine } else { -1.0 }).fold(1.0, f32::min))
 }

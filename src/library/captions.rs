@@ -28,6 +28,8 @@ struct Unused {
     n_without_image: u64,
     /// Lines that cannot be understood.
     n_bad: u64,
+    /// A damage hid the rows behind it.
+    ended_early: bool,
     first_bad: Option<String>,
 }
 
@@ -55,7 +57,10 @@ impl Run<'_> {
         self.set_container(&container)?;
         self.index_images_of(path)?;
         let unused = self.index_captions_of(path, scan)?;
-        self.remove_before_scan(path, scan)?;
+        if !unused.ended_early {
+            // What lies behind a damage may be good in the next version, so nothing is forgotten then.
+            self.remove_before_scan(path, scan)?;
+        }
         container.reason = unused.bad_lines();
         container.complete = unused.n_without_image == 0 && is_as_it_was(path, &stat);
         unused.tell(path, &mut self.report);
@@ -93,6 +98,7 @@ impl Run<'_> {
             let row = match row {
                 Ok(row) => row,
                 Err((line, reason)) => {
+                    unused.ended_early |= reason.ends_with(media::NOT_READ_ON);
                     unused.n_bad += 1;
                     unused.first_bad.get_or_insert_with(|| format!("line {line}: {reason}"));
                     continue;

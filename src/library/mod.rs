@@ -28,7 +28,7 @@ use crate::catalog::{Catalog, StoredSpace};
 use crate::encoder::{Fingerprint, Space};
 use crate::error::{Error, Result};
 use crate::index::GRAPH_THRESHOLD;
-use crate::item::{Item, ItemId};
+use crate::item::{Item, ItemId, Modality};
 
 use self::lock::WriterLock;
 use self::snapshots::Snapshots;
@@ -136,6 +136,10 @@ impl Library {
     fn space_of(&self, encoder: &Space) -> Result<Option<StoredSpace>> {
         let Some(stored) = self.catalog.view().space()? else { return Ok(None) };
         if stored.fingerprint != encoder.fingerprint.0 {
+            if self.holds_nothing(&stored)? {
+                // Nothing was ever encoded, or all of it was forgotten: no vector is tied to that model.
+                return Ok(None);
+            }
             let name = |model: &str, fingerprint: &str| {
                 format!("{model} ({})", fingerprint.get(..12).unwrap_or(fingerprint))
             };
@@ -149,6 +153,16 @@ impl Library {
             return Err(Error::Dimension { expected: stored.dim, found: encoder.dim });
         }
         Ok(Some(stored))
+    }
+
+    fn holds_nothing(&self, space: &StoredSpace) -> Result<bool> {
+        let view = self.catalog.view();
+        for modality in Modality::ALL {
+            if view.n_embeddings(space.id, modality, 0)? > 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The library's space, which becomes that of the encoder if the library is empty.

@@ -216,10 +216,10 @@ fn decode(bytes: &[u8], preprocess: &Preprocess, limits: &Limits) -> Outcome {
 
 /// The path is named by whoever lists the reason.
 fn unreadable(error: Error) -> Outcome {
-    if let Error::Io { action, source, .. } = error {
-        return match source.kind() == std::io::ErrorKind::NotFound {
+    if let Error::Io { action, error, .. } = error {
+        return match error.kind() == std::io::ErrorKind::NotFound {
             true => Outcome::Vanished,
-            false => Outcome::Failed(format!("cannot {action} it: {source}")),
+            false => Outcome::Failed(format!("cannot {action} it: {error}")),
         };
     }
     if let Error::BadImage { reason, .. } | Error::BadInput { reason, .. } = error {

@@ -30,7 +30,9 @@ impl Library {
         let point = match &query.term {
             Term::Embedding(embedding) => embedding.clone(),
             Term::Text(_) | Term::Image(_) => {
-                self.space_of(encoder.space())?;
+                if self.space_of(encoder.space())?.is_none() {
+                    return Ok(Vec::new());
+                }
                 encode(encoder, &query.term)?
             }
         };

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use csv::{ByteRecord, Reader, ReaderBuilder, Trim};
 
+use super::NOT_READ_ON;
 use super::budget::Budgeted;
 use super::manifest::{IMAGE_KEYS, MAX_LINE_BYTES, Row, RowResult, image_path};
 use crate::error::{Error, Result};
@@ -47,7 +48,7 @@ pub(super) fn rows(
             Err(error) => {
                 is_over = error.is_io_error();
                 let line = error.position().map_or(line, csv::Position::line);
-                let rest = if is_over { "; what follows was not read" } else { "" };
+                let rest = if is_over { NOT_READ_ON } else { "" };
                 Some(Err((line, format!("not a row in CSV: {error}{rest}"))))
             }
         }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 use serde_json::{Map, Value};
 
-use super::{csv_rows, open_regular};
+use super::{NOT_READ_ON, csv_rows, open_regular, plain_name};
 use crate::error::{Error, Result};
 use crate::item::Metadata;
 
@@ -67,7 +67,7 @@ pub fn read_manifest(path: &Path) -> Result<impl Iterator<Item = RowResult> + us
 /// The image's path out of its raw bytes; `None` if there are none.
 pub(super) fn image_path(bytes: &[u8]) -> Option<PathBuf> {
     let bytes = bytes.trim_ascii();
-    (!bytes.is_empty()).then(|| PathBuf::from(OsStr::from_bytes(bytes)))
+    (!bytes.is_empty()).then(|| plain_name(Path::new(OsStr::from_bytes(bytes))).to_path_buf())
 }
 
 pub(super) fn json_rows(reader: impl Read + Send) -> impl Iterator<Item = RowResult> + Send {
@@ -159,7 +159,7 @@ impl<R: Read> Lines<R> {
 
     fn give_up(&mut self, error: &std::io::Error) -> String {
         self.is_over = true;
-        format!("cannot read on: {error}; what follows was not read")
+        format!("cannot read on: {error}{NOT_READ_ON}")
     }
 }
 

@@ -4,6 +4,8 @@
 //! them, and what is refused with a reason. It knows nothing of catalogs or encoders. Paths are kept as the bytes
 //! the system gave; they are never turned into text and back.
 
+use std::path::Path;
+
 mod budget;
 mod csv_rows;
 mod decode;
@@ -40,6 +42,14 @@ impl Default for Limits {
     fn default() -> Self {
         Self { max_file_bytes: 256 << 20, max_pixels: 100_000_000 }
     }
+}
+
+/// Ends the reason of a damage that hides everything behind it.
+pub(crate) const NOT_READ_ON: &str = "; what follows was not read";
+
+/// A name in an archive or manifest without the `./` in front that `tar cf x.tar .` writes.
+fn plain_name(name: &Path) -> &Path {
+    name.strip_prefix(".").unwrap_or(name)
 }
 
 /// What the system said, as the tail of a reason.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::manifest::{RowResult, json_rows, read_manifest};
 use super::store::Store;
-use super::{Kind, Limits, decode, kind_of_name};
+use super::{Kind, Limits, decode, in_parallel, kind_of_name};
 use crate::error::{Error, Result};
 use crate::pixels::Pixels;
 
@@ -18,7 +18,7 @@ const MANIFEST: &str = "captions.jsonl";
 pub struct Pair {
     /// Its name in the directory or tar.
     pub image: PathBuf,
-    /// At least one sentence, none empty, none twice.
+    /// Sentences, none empty, none twice; none at all only where there is a label.
     pub captions: Vec<String>,
     /// The class it belongs to, where the manifest says so.
     pub label: Option<String>,
@@ -129,6 +129,21 @@ impl Pairs {
         self.pairs.retain(|_| *keep.next().unwrap_or(&true));
     }
 
+    /// Leaves out images without a caption, which a label alone does not make trainable.
+    pub(crate) fn drop_uncaptioned(&mut self) {
+        let n_before = self.pairs.len();
+        self.pairs.retain(|pair| !pair.captions.is_empty());
+        (self.pairs.len()..n_before).for_each(|_| self.skip("images have no caption"));
+    }
+
+    /// Reads every image once and leaves out those that cannot be read.
+    pub(crate) fn drop_unreadable(&mut self) {
+        let readable: &Self = self;
+        let keep = in_parallel(self.len(), |i| readable.pixels(i).is_ok());
+        self.retain(&keep);
+        keep.iter().filter(|kept| !**kept).for_each(|_| self.skip("images cannot be read"));
+    }
+
     fn take_rows(&mut self, rows: impl Iterator<Item = RowResult>, split: Option<&str>) {
         let mut by_image: BTreeMap<PathBuf, usize> = BTreeMap::new();
         for row in rows {
@@ -202,9 +217,14 @@ impl Pairs {
 /// # Errors
 /// As [`read_manifest`]. Rows that cannot be used are passed over.
 pub fn paraphrases(manifest: &Path) -> Result<Vec<Vec<String>>> {
-    Ok(read_manifest(manifest)?
-        .flatten()
-        .map(|row| row.captions)
-        .filter(|captions| captions.len() > 1)
-        .collect())
+    let mut groups: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
+    for row in read_manifest(manifest)?.flatten() {
+        groups.entry(row.image).or_default().extend(row.captions);
+    }
+    let groups: Vec<_> = groups.into_values().filter(|captions| captions.len() > 1).collect();
+    if groups.is_empty() {
+        let reason = "no picture with two captions, so there are no paraphrases".into();
+        return Err(Error::BadInput { path: manifest.to_path_buf(), reason });
+    }
+    Ok(groups)
 }

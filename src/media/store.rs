@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tar::{Archive, EntryType};
 
 use super::open::too_large;
-use super::{Limits, open_regular, read_regular};
+use super::{Limits, open_regular, plain_name, read_regular};
 use crate::error::{Error, Result, io_at};
 
 /// A place that holds files by name. Reading takes `&self`, so that several threads can share it.
@@ -41,7 +41,7 @@ impl Store {
         for entry in Archive::new(reader).entries_with_seek().map_err(damaged)? {
             let entry = entry.map_err(damaged)?;
             if entry.header().entry_type() == EntryType::Regular {
-                let name = entry.path().map_err(damaged)?.into_owned();
+                let name = plain_name(&entry.path().map_err(damaged)?).to_path_buf();
                 spans.insert(
                     name,
                     Span { offset: entry.raw_file_position(), n_bytes: entry.size() },

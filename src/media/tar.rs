@@ -9,7 +9,9 @@ use tar::{Archive, EntryType};
 
 use super::budget::Budgeted;
 use super::open::too_large;
-use super::{Kind, Limits, Skipped, kind_of_name, no_decoder, open_regular};
+use super::{
+    Kind, Limits, NOT_READ_ON, Skipped, kind_of_name, no_decoder, open_regular, plain_name,
+};
 use crate::error::Result;
 
 /// What the headers in front of one member may take; a long name is read whole by the tar reader.
@@ -59,7 +61,7 @@ pub fn tar_members(
     let mut archive = Archive::new(&reader);
     let damaged = |reason: String| Skipped {
         path: tar.to_path_buf(),
-        reason: format!("damaged, or not a tar archive: {reason}; what follows was not read"),
+        reason: format!("damaged, or not a tar archive: {reason}{NOT_READ_ON}"),
     };
     if stat.size_bytes == 0 {
         return visit(Err(damaged("it is empty".into())));
@@ -96,7 +98,7 @@ fn look_at(
     limits: &Limits,
     wanted: &mut impl FnMut(&Path, u64) -> bool,
 ) -> Outcome {
-    let name = PathBuf::from(OsStr::from_bytes(&entry.path_bytes()));
+    let name = plain_name(Path::new(OsStr::from_bytes(&entry.path_bytes()))).to_path_buf();
     let entry_type = entry.header().entry_type();
     let skipped = |reason| Skipped { path: member_path(tar, &name), reason };
     if !(entry_type.is_file() || entry_type.is_contiguous() || entry_type.is_gnu_sparse()) {

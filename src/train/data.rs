@@ -74,11 +74,9 @@ impl TrainingSet {
         let mut reader = SetReader { recipe, run, model, tokenizer: &tokenizer, device, progress };
         let sets = train.into_iter().enumerate();
         let train = sets
-            .map(|(i, pairs)| {
-                reader.read(pairs, &format!("features-{i}.safetensors"), recipe.views)
-            })
+            .map(|(i, pairs)| reader.read(pairs, &format!("features-{i}"), recipe.views))
             .collect::<Result<Vec<_>>>()?;
-        let val = reader.read(val, "features-val.safetensors", 0)?;
+        let val = reader.read(val, "features-val", 0)?;
 
         let images = train
             .iter()
@@ -220,11 +218,15 @@ struct SetReader<'a, 'p> {
 }
 
 impl SetReader<'_, '_> {
-    fn read(&mut self, mut pairs: Pairs, file: &str, n_random: usize) -> Result<ImageSet> {
+    fn read(&mut self, mut pairs: Pairs, name: &str, n_random: usize) -> Result<ImageSet> {
+        pairs.drop_uncaptioned();
         let preprocess = self.recipe.model.preprocess.clone();
         let features = match self.recipe.image_tower {
-            TowerMode::Trained => None,
-            TowerMode::Frozen => Some(self.features(&mut pairs, file, n_random, &preprocess)?),
+            TowerMode::Trained => {
+                pairs.drop_unreadable();
+                None
+            }
+            TowerMode::Frozen => Some(self.features(&mut pairs, name, n_random, &preprocess)?),
         };
         for (reason, n) in &pairs.skipped {
             tell(self.progress, TrainEvent::Note(format!("{n} {reason}: passed over")))?;
@@ -246,11 +248,18 @@ impl SetReader<'_, '_> {
     fn features(
         &mut self,
         pairs: &mut Pairs,
-        file: &str,
+        name: &str,
         n_random: usize,
         preprocess: &Preprocess,
     ) -> Result<Tensor> {
-        let path = self.run.path(file);
+        let key = features::key(
+            pairs,
+            self.model.image_weights(),
+            preprocess,
+            n_random,
+            self.recipe.seed,
+        );
+        let path = self.run.path(&format!("{name}-{key}.safetensors"));
         if let Some(kept) = features::kept(&path, pairs.len() * (1 + n_random)) {
             return Ok(kept);
         }

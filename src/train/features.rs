@@ -121,6 +121,30 @@ fn views(
     Ok(made)
 }
 
+/// Names everything that decides features, so that kept ones are never taken for others.
+pub(super) fn key(
+    pairs: &Pairs,
+    image_weights: impl Iterator<Item = (String, Tensor)>,
+    preprocess: &Preprocess,
+    n_random: usize,
+    seed: u64,
+) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for pair in pairs.iter() {
+        hasher.update(pair.image.as_os_str().as_encoded_bytes());
+        hasher.update(b"\0");
+    }
+    for (name, tensor) in image_weights {
+        let values = tensor.to_device(tch::Device::Cpu).contiguous();
+        let mut bytes = vec![0; values.numel() * values.kind().elt_size_in_bytes()];
+        values.copy_data_u8(&mut bytes, values.numel());
+        hasher.update(name.as_bytes());
+        hasher.update(&bytes);
+    }
+    hasher.update(format!("{preprocess:?} {n_random} {seed}").as_bytes());
+    hasher.finalize().to_hex()[..16].to_string()
+}
+
 /// Reads features that an earlier run of the same recipe kept; `None` if there are none.
 pub(super) fn kept(path: &Path, n_rows: usize) -> Option<Tensor> {
     let checkpoint = Checkpoint::parse(read_file(path).ok()?.into(), path).ok()?;

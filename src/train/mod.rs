@@ -110,6 +110,7 @@ pub fn train(
     let device = options.device.torch()?;
     let mut model = Model::new(recipe, &options.data, device)?;
     let set = TrainingSet::open(recipe, &options.data, &run, &model, device, progress)?;
+    run.claim(recipe)?;
     let mut trainer = Trainer { recipe, run: &run, set: &set, reached: Reached::default() };
     if let Some((state, reached)) = run.state()? {
         model.optimizer.restore(|name| state.tensor(name, device))?;
@@ -157,7 +158,7 @@ impl Trainer<'_> {
         let val = measure(model, self.set)?;
         let sum_of_recalls =
             [val.text_to_image, val.image_to_text].iter().map(|r| r.r1 + r.r5 + r.r10).sum::<f64>();
-        let best = sum_of_recalls > self.reached.best_sum;
+        let best = self.reached.best_epoch == 0 || sum_of_recalls > self.reached.best_sum;
         let (config, weights) = model.export();
         if best {
             (self.reached.best_sum, self.reached.best_epoch) = (sum_of_recalls, self.reached.epoch);
@@ -168,6 +169,7 @@ impl Trainer<'_> {
                 self.recipe.storage,
             )?;
         }
+        self.run.save_state(&model.optimizer.state(), &self.reached)?;
         self.run.log(&json!({
             "epoch": self.reached.epoch,
             "step": self.reached.step,
@@ -176,7 +178,6 @@ impl Trainer<'_> {
             "val": { "text_to_image": figures(&val.text_to_image), "image_to_text": figures(&val.image_to_text) },
             "seconds": began.elapsed().as_secs_f64(),
         }))?;
-        self.run.save_state(&model.optimizer.state(), &self.reached)?;
         tell(progress, TrainEvent::Epoch { epoch: self.reached.epoch, val, best })
     }
 
@@ -207,8 +208,21 @@ impl Trainer<'_> {
                 total +=
                     loss::contrastive(&left, &right, &own, &scale) * self.recipe.paraphrase_weight;
             }
-            model.optimizer.step(&total, rate, CLIP);
-            loss.double_value(&[])
+            let value = total.double_value(&[]);
+            if value.is_finite() {
+                model.optimizer.step(&total, rate, CLIP);
+            }
+            (value, loss.double_value(&[]))
+        })
+        .and_then(|(total, loss)| match total.is_finite() {
+            true => Ok(loss),
+            false => {
+                let reason = format!(
+                    "the loss became {total} in step {}; lower learning_rate",
+                    self.reached.step
+                );
+                Err(Error::BadOption { reason })
+            }
         })
     }
 }

@@ -12,7 +12,7 @@ use crate::encoder::files::read_file;
 use crate::encoder::tokenizer::TokenBatch;
 use crate::encoder::tower::{self, Half, HeadLayers, ImageTower, TensorSpec, TextTower, Weights};
 use crate::encoder::{Device, DualEncoder};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::train::optimizer::AdamW;
 use crate::train::recipe::{Init, Recipe, TowerMode};
 
@@ -82,6 +82,11 @@ impl Model {
         self.text_head.forward(&self.text_tower.forward(&batch.ids, &batch.mask))
     }
 
+    /// The tensors of a frozen image tower, in the order of their names.
+    pub(super) fn image_weights(&self) -> impl Iterator<Item = (String, Tensor)> {
+        self.frozen.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone()))
+    }
+
     /// The inverse temperature, a tensor of one value.
     pub(super) fn scale(&self) -> Tensor {
         self.log_scale.exp().clamp_max(MAX_SCALE)
@@ -106,8 +111,19 @@ fn initial(recipe: &Recipe, data: &Path, device: tch::Device) -> Result<Weights>
     let specs = [tower::specs(config, Half::Image), tower::specs(config, Half::Text)].concat();
     if let Init::Model { dir } = &recipe.init {
         let model = start_model(dir.as_deref(), data)?;
+        let same = |config: &ModelConfig| ModelConfig {
+            name: String::new(),
+            logit: Logit::Softmax { scale: 1.0 },
+            ..config.clone()
+        };
+        if same(model.config()) != same(config) {
+            let reason = "the recipe's `model` differs from the model in `init` in more than name and logit scale";
+            return Err(Error::BadOption { reason: reason.into() });
+        }
         let mut weights = model.weights(Half::Image)?.0;
         weights.extend(model.weights(Half::Text)?.0);
+        let weights =
+            weights.into_iter().map(|(name, tensor)| (name, tensor.to_device(device))).collect();
         return Ok(Weights(weights));
     }
     tch::manual_seed(recipe.seed as i64);
@@ -132,7 +148,7 @@ pub(super) fn start_model(dir: Option<&Path>, data: &Path) -> Result<DualEncoder
         #[cfg(feature = "embedded-model")]
         None => DualEncoder::mini(Device::Cpu),
         #[cfg(not(feature = "embedded-model"))]
-        None => Err(crate::Error::BadOption {
+        None => Err(Error::BadOption {
             reason: "no model is compiled in; name a directory in `init`".into(),
         }),
     }

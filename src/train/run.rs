@@ -10,8 +10,12 @@ use tch::Tensor;
 use crate::encoder::checkpoint::{self, Checkpoint, Storage};
 use crate::encoder::config::ModelConfig;
 use crate::encoder::files::read_file;
+use crate::encoder::{Device, DualEncoder};
 use crate::error::{Error, Result, io_at, read};
 use crate::train::recipe::{Recipe, StorageKind};
+
+/// The recipe that a run directory belongs to.
+const RECIPE: &str = "recipe.json";
 
 /// The files of one training run.
 pub(super) struct Run {
@@ -31,35 +35,35 @@ pub(super) struct Reached {
 }
 
 impl Run {
-    /// Makes a fresh directory, or with `resume` takes up one that was made by the same recipe.
+    /// Takes a directory for a fresh run, or with `resume` one that was made by the same recipe.
     ///
     /// # Errors
     /// [`Error::BadOption`] if the directory is in use and not to be resumed, or was made by another recipe.
     pub(super) fn open(dir: &Path, recipe: &Recipe, resume: bool) -> Result<Self> {
         fs::create_dir_all(dir).map_err(io_at("create", dir))?;
         let run = Self { dir: dir.to_path_buf() };
-        let written = run.path("recipe.json");
+        let written = run.path(RECIPE);
         let refuse = |reason: String| Err(Error::BadOption { reason });
-        if written.exists() {
-            if !resume {
-                return refuse(format!(
-                    "{} holds a run; go on with --resume, or name another directory",
-                    dir.display()
-                ));
-            }
-            if Recipe::read(&written)? != *recipe {
-                return refuse(format!(
-                    "{} was made by another recipe; name another directory",
-                    dir.display()
-                ));
-            }
-        } else {
-            let json = serde_json::to_string_pretty(recipe)
-                .expect("a recipe has no map with odd keys")
-                + "\n";
-            write_atomically(&written, json.as_bytes())?;
+        if written.exists() && !resume {
+            return refuse(format!(
+                "{} holds a run; go on with --resume, or name another directory",
+                dir.display()
+            ));
+        }
+        if written.exists() && Recipe::read(&written)? != *recipe {
+            return refuse(format!(
+                "{} was made by another recipe; name another directory",
+                dir.display()
+            ));
         }
         Ok(run)
+    }
+
+    /// Makes the directory this recipe's; called once its data and weights have turned out to be readable.
+    pub(super) fn claim(&self, recipe: &Recipe) -> Result<()> {
+        let json =
+            serde_json::to_string_pretty(recipe).expect("a recipe has no map with odd keys") + "\n";
+        write_atomically(&self.path(RECIPE), json.as_bytes())
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -74,19 +78,19 @@ impl Run {
         writeln!(file, "{row}").map_err(io_at("write", &path))
     }
 
-    /// Writes the state to go on from.
+    /// Writes the state to go on from. `state.json` is the switch: it names the epoch whose tensors it belongs to.
     pub(super) fn save_state(
         &self,
         tensors: &BTreeMap<String, Tensor>,
         reached: &Reached,
     ) -> Result<()> {
-        write_atomically(
-            &self.path("state.safetensors"),
-            &checkpoint::serialize(tensors, Storage::F32)?,
-        )?;
+        let bytes = checkpoint::serialize(tensors, Storage::F32)?;
+        write_atomically(&self.state_path(reached.epoch), &bytes)?;
         let json = serde_json::to_vec(reached).expect("numbers have a JSON form");
-        // Last: a state without this file is not gone on from, one with it is whole.
-        write_atomically(&self.path("state.json"), &json)
+        write_atomically(&self.path("state.json"), &json)?;
+        // What is left of the epoch before is of no use; that it cannot be removed harms nothing.
+        let _ = fs::remove_file(self.state_path(reached.epoch - 1));
+        Ok(())
     }
 
     /// The state of an earlier run in this directory; `None` if it finished no epoch.
@@ -99,33 +103,52 @@ impl Run {
             path: path.clone(),
             reason: error.to_string(),
         };
-        let reached = serde_json::from_slice(&read(&path)?).map_err(bad)?;
-        let tensors = self.path("state.safetensors");
+        let reached: Reached = serde_json::from_slice(&read(&path)?).map_err(bad)?;
+        let tensors = self.state_path(reached.epoch);
         Ok(Some((Checkpoint::parse(read_file(&tensors)?.into(), &tensors)?, reached)))
     }
 
-    /// Writes a model directory.
+    fn state_path(&self, epoch: u64) -> PathBuf {
+        self.path(&format!("state-{epoch}.safetensors"))
+    }
+
+    /// Writes a model directory with a golden file of its own values, then puts it in the place of the last one.
     pub(super) fn save_model(
         &self,
         config: &ModelConfig,
         weights: &BTreeMap<String, Tensor>,
         tokenizer: &[u8],
         storage: StorageKind,
-    ) -> Result<PathBuf> {
-        let dir = self.path("model");
-        fs::create_dir_all(&dir).map_err(io_at("create", &dir))?;
+    ) -> Result<()> {
+        let (part, place, old) =
+            (self.path("model.part"), self.path("model"), self.path("model.old"));
+        for stale in [&part, &old] {
+            if stale.exists() {
+                fs::remove_dir_all(stale).map_err(io_at("remove", stale))?;
+            }
+        }
+        fs::create_dir_all(&part).map_err(io_at("create", &part))?;
         let storage = match storage {
             StorageKind::F32 => Storage::F32,
             StorageKind::F16 => Storage::F16,
             StorageKind::Int8 => Storage::Int8,
         };
         write_atomically(
-            &dir.join("weights.safetensors"),
+            &part.join("weights.safetensors"),
             &checkpoint::serialize(weights, storage)?,
         )?;
-        write_atomically(&dir.join("tokenizer.json"), tokenizer)?;
-        write_atomically(&dir.join("model.json"), config.to_json().as_bytes())?;
-        Ok(dir)
+        write_atomically(&part.join("tokenizer.json"), tokenizer)?;
+        write_atomically(&part.join("model.json"), config.to_json().as_bytes())?;
+        let golden = DualEncoder::load(&part, Device::Cpu)?.record_golden()?;
+        write_atomically(&part.join("golden.safetensors"), &golden)?;
+        if place.exists() {
+            fs::rename(&place, &old).map_err(io_at("replace", &place))?;
+        }
+        fs::rename(&part, &place).map_err(io_at("replace", &place))?;
+        if old.exists() {
+            fs::remove_dir_all(&old).map_err(io_at("remove", &old))?;
+        }
+        Ok(())
     }
 }
 

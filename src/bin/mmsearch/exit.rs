@@ -1,5 +1,6 @@
 //! How the program ends: exit codes, and the one place that prints an error.
 
+use std::any::Any;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -50,6 +51,15 @@ pub(crate) fn of(outcome: anyhow::Result<Exit>) -> Exit {
         tell(&format!("mmsearch: {error:#}"));
     }
     exit
+}
+
+/// What nobody caught is a bug of ours, told in one line.
+pub(crate) fn of_panic(panic: &(dyn Any + Send)) -> Exit {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    let line = text.lines().next().unwrap_or_default();
+    tell(&format!("mmsearch: this is a bug, please report it: {line}"));
+    Exit::Bug
 }
 
 /// Help and version are no errors; anything else clap complains about is wrong usage.

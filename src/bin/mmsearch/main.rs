@@ -27,11 +27,13 @@ use crate::cli::{Cli, Command};
 use crate::exit::Exit;
 
 fn main() -> ExitCode {
+    // A panic of libtorch or of a decoder becomes an error where it is caught, and that is told in one line.
+    std::panic::set_hook(Box::new(|_| {}));
     let outcome = catch_unwind(|| match Cli::try_parse() {
         Ok(cli) => exit::of(run(&cli)),
         Err(error) => exit::of_usage(&error),
     });
-    outcome.unwrap_or(Exit::Bug).into()
+    outcome.unwrap_or_else(|panic| exit::of_panic(panic.as_ref())).into()
 }
 
 fn run(cli: &Cli) -> anyhow::Result<Exit> {

@@ -1,6 +1,6 @@
 //! `mmsearch model list|info|verify`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use mmsearch::Error;
@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::cli::{Cli, ModelArgs, ModelCommand};
 use crate::exit::{Exit, tell};
 use crate::model::{Named, load_dual, named};
-use crate::output::Output;
+use crate::output::{Output, escaped, escaped_text};
 use crate::place;
 
 /// A model in JSON.
@@ -61,7 +61,7 @@ fn list(cli: &Cli) -> Result<Exit> {
     for path in names {
         match DualEncoder::load(&path, cli.device.into()) {
             Ok(model) => output
-                .line(&row(&path.file_name().unwrap_or_default().to_string_lossy(), &model))?,
+                .line(&row(&escaped(Path::new(path.file_name().unwrap_or_default())), &model))?,
             Err(error) => {
                 tell(&format!("mmsearch: {error}"));
                 outcome = Exit::Mismatch;
@@ -95,7 +95,7 @@ fn info(cli: &Cli, json: bool) -> Result<Exit> {
             config: model.config(),
         })?;
     } else {
-        output.line(&format!("name         {}", space.model))?;
+        output.line(&format!("name         {}", escaped_text(&space.model)))?;
         output.line(&format!("fingerprint  {}", space.fingerprint))?;
         output.line(&format!("dimension    {}", space.dim))?;
         output.line(&format!("parameters   {}", model.n_parameters()))?;
