@@ -298,10 +298,12 @@ mod tests {
     }
 
     fn tensors() -> BTreeMap<String, Tensor> {
-        let weight = Tensor::from_slice2(&[[0.5f32, -1.0, 0.25], [100.0, 3.0, -27.0]]);
+        let narrow = Tensor::from_slice2(&[[0.5f32, -1.0, 0.25], [100.0, 3.0, -27.0]]);
+        let wide = Tensor::arange(128, (Kind::Float, Device::Cpu)).sin().view([2, 64]);
         BTreeMap::from([
-            ("a.weight".into(), weight),
+            ("a.weight".into(), narrow),
             ("a.bias".into(), Tensor::from_slice(&[0.1f32, -7.5])),
+            ("wide".into(), wide),
         ])
     }
 
@@ -330,7 +332,10 @@ mod tests {
         let whole = [spec("a.weight", &[2, 3]), spec("a.bias", &[2]), spec("wide", &[2, 64])];
         assert!(checkpoint.check(&whole).is_ok());
         for (specs, message) in [
-            (vec![whole[0].clone()], "tensor `a.bias`: the configuration does not know it"),
+            (
+                vec![whole[0].clone(), whole[2].clone()],
+                "tensor `a.bias`: the configuration does not know it",
+            ),
             (
                 vec![whole[0].clone(), whole[1].clone(), spec("b", &[1])],
                 "tensor `b`: it is missing",
