@@ -1,4 +1,5 @@
 //! Model directories: the golden values of PyTorch, and everything that must be refused.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "these are tests")]
 #![cfg(feature = "torch")]
 
 use std::fs;

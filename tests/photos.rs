@@ -1,4 +1,5 @@
 //! The whole program on real photos, where they are there: they are not part of the repository.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "these are tests")]
 #![cfg(all(feature = "cli", feature = "embedded-model", feature = "torch"))]
 
 use std::collections::HashMap;

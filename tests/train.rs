@@ -1,4 +1,5 @@
 //! Training on pictures drawn by the test: it learns, it can be interrupted, and it says what it passed over.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "these are tests")]
 #![cfg(feature = "torch")]
 
 mod common;

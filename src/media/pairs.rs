@@ -130,14 +130,14 @@ impl Pairs {
     }
 
     /// Leaves out images without a caption, which a label alone does not make trainable.
-    pub(crate) fn drop_uncaptioned(&mut self) {
+    pub fn drop_uncaptioned(&mut self) {
         let n_before = self.pairs.len();
         self.pairs.retain(|pair| !pair.captions.is_empty());
         (self.pairs.len()..n_before).for_each(|_| self.skip("images have no caption"));
     }
 
     /// Reads every image once and leaves out those that cannot be read.
-    pub(crate) fn drop_unreadable(&mut self) {
+    pub fn drop_unreadable(&mut self) {
         let readable: &Self = self;
         let keep = in_parallel(self.len(), |i| readable.pixels(i).is_ok());
         self.retain(&keep);
