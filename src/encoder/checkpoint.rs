@@ -46,6 +46,7 @@ pub(crate) enum Storage {
     Int8,
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "the format has number types that no weight has")]
 impl Checkpoint {
     /// Reads the header; `path` is for messages only.
     ///
