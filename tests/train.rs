@@ -1,5 +1,10 @@
 //! Training on pictures drawn by the test: it learns, it can be interrupted, and it says what it passed over.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "these are tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::wildcard_enum_match_arm,
+    reason = "these are tests"
+)]
 #![cfg(feature = "torch")]
 
 mod common;
