@@ -112,6 +112,8 @@ def head(config, w, prefix, x):
     for i in range(n_hidden + 1):
         x = F.linear(x, w[f"{prefix}.{i}.weight"], w[f"{prefix}.{i}.bias"])
         x = act(x) if i < n_hidden else x
+    if config["output"] == "relu":
+        x = F.relu(x)
     return F.normalize(x, dim=-1)
 
 

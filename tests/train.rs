@@ -14,11 +14,13 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use mmsearch::Error;
-use mmsearch::encoder::config::ModelConfig;
-use mmsearch::encoder::{Device, DualEncoder};
-use mmsearch::eval::evaluate;
+use mmsearch::encoder::config::{Logit, ModelConfig};
+use mmsearch::encoder::{Device, DualEncoder, Encoder};
+use mmsearch::eval::{evaluate, evaluate_labels};
 use mmsearch::media::{Limits, PairSource, Pairs};
-use mmsearch::train::{Init, Recipe, StorageKind, TowerMode, TrainEvent, TrainOptions, train};
+use mmsearch::train::{
+    Classes, Init, LossKind, Recipe, StorageKind, TextMode, TowerMode, TrainEvent, TrainOptions, train,
+};
 
 const COLOURS: [(&str, [u8; 3]); 8] = [
     ("red", [220, 30, 30]),
@@ -54,30 +56,46 @@ fn recipe(train: PairSource, val: PairSource, image_tower: TowerMode) -> Recipe 
     let json = include_bytes!("../fixtures/models/tiny/model.json");
     Recipe {
         seed: 3,
-        model: ModelConfig::parse(json, Path::new("tiny")).unwrap(),
+        model: Some(ModelConfig::parse(json, Path::new("tiny")).unwrap()),
         init: Init::Random,
         pairs: vec![train],
         val,
         paraphrases: vec![],
+        classes: None,
         image_tower,
+        text_tower: TextMode::Trained,
         views: 1,
+        least_area: 0.6,
+        colour_jitter: 0.1,
+        warm_up_epochs: 0,
         epochs: 40,
+        patience: 0,
         batch: 16,
         captions_per_image: 2,
         paraphrase_batch: 0,
         paraphrase_weight: 0.0,
+        loss: LossKind::Softmax,
+        hardest_negative_weight: 0.0,
         learning_rate: 0.02,
         image_tower_rate: 0.3,
         warmup: 0.1,
         weight_decay: 0.01,
+        activation_l1: 0.0,
         word_dropout: 0.0,
         feature_dropout: 0.0,
+        average: 0.0,
         storage: StorageKind::F32,
     }
 }
 
 fn options(run: &Path, resume: bool) -> TrainOptions {
-    TrainOptions { data: "/".into(), run: run.to_path_buf(), resume, device: Device::Cpu }
+    TrainOptions {
+        data: "/".into(),
+        run: run.to_path_buf(),
+        cache: None,
+        resume,
+        device: Device::Cpu,
+    }
 }
 
 /// Finished epochs of a run.
@@ -98,11 +116,15 @@ fn r1(model: &Path, source: &PairSource) -> f64 {
 }
 
 #[test]
-fn colours_are_learned_with_a_frozen_and_with_a_trained_tower() {
+fn colours_are_learned_with_a_frozen_a_trained_and_a_half_trained_tower() {
     let dir = tempfile::tempdir().unwrap();
     let data = draw(&dir.path().join("train"), 0..6, "");
     let val = draw(&dir.path().join("val"), 7..8, "");
-    for (tower, name) in [(TowerMode::Frozen, "frozen"), (TowerMode::Trained, "trained")] {
+    for (tower, name) in [
+        (TowerMode::Frozen, "frozen"),
+        (TowerMode::Trained, "trained"),
+        (TowerMode::TrainedFrom(3), "from"),
+    ] {
         let run = dir.path().join(name);
         let mut before = None;
         let report =
@@ -112,7 +134,7 @@ fn colours_are_learned_with_a_frozen_and_with_a_trained_tower() {
                 }
                 ControlFlow::Continue(())
             });
-        let after = r1(&report.unwrap().model, &val);
+        let after = r1(&report.unwrap().model.unwrap(), &val);
         assert!(after >= 75.0, "{name}: {after} % of the colours are found (chance is 12.5 %)");
         assert!(before.unwrap() < after, "{name}: the first epoch is not yet the best");
     }
@@ -208,13 +230,13 @@ fn a_model_is_adapted_with_paraphrases_and_stored_in_int8() {
     let dir = tempfile::tempdir().unwrap();
     let data = draw(&dir.path().join("train"), 0..4, "");
     let mut first = recipe(data.clone(), data.clone(), TowerMode::Frozen);
-    (first.epochs, first.storage) = (2, StorageKind::Int8);
+    (first.epochs, first.storage, first.warm_up_epochs) = (2, StorageKind::Int8, 3);
     (first.paraphrases, first.paraphrase_batch, first.paraphrase_weight) =
         (vec![data.captions.join("captions.jsonl")], 8, 0.5);
     let go = |recipe: &Recipe, name: &str| {
         train(recipe, &options(&dir.path().join(name), false), &mut |_| ControlFlow::Continue(()))
     };
-    let start = go(&first, "first").unwrap().model;
+    let start = go(&first, "first").unwrap().model.unwrap();
     let verified =
         DualEncoder::load(&start, Device::Cpu).unwrap().verify(&start.join("golden.safetensors"));
     assert!(verified.unwrap().holds(), "a trained model comes with a golden file of its own");
@@ -222,7 +244,7 @@ fn a_model_is_adapted_with_paraphrases_and_stored_in_int8() {
     let mut second = first.clone();
     second.init = Init::Model { dir: Some(start.clone()) };
     second.epochs = 20;
-    let adapted = go(&second, "second").unwrap().model;
+    let adapted = go(&second, "second").unwrap().model.unwrap();
     assert_eq!(
         fs::read(adapted.join("tokenizer.json")).unwrap(),
         fs::read(start.join("tokenizer.json")).unwrap(),
@@ -233,7 +255,7 @@ fn a_model_is_adapted_with_paraphrases_and_stored_in_int8() {
         "more training on the same pictures helps on them"
     );
 
-    second.model.dim = 4;
+    second.model.as_mut().unwrap().dim = 4;
     let refused = go(&second, "third").unwrap_err().to_string();
     assert!(refused.contains("differs from the model in `init`"), "{refused}");
 }
@@ -263,11 +285,164 @@ fn labels_without_captions_and_unreadable_pictures_do_not_spoil_a_trained_tower(
         ControlFlow::Continue(())
     });
     assert!(
-        report.unwrap().model.join("model.json").is_file(),
+        report.unwrap().model.unwrap().join("model.json").is_file(),
         "even a poor epoch is kept if it is the only one"
     );
     let notes = notes.join("\n");
     for expected in ["1 images cannot be read", "1 images have no caption"] {
         assert!(notes.contains(expected), "{expected}: {notes}");
+    }
+}
+
+#[test]
+fn every_loss_and_an_average_learn_colours() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = draw(&dir.path().join("train"), 0..6, "");
+    let val = draw(&dir.path().join("val"), 7..8, "");
+    let base = recipe(data, val.clone(), TowerMode::Frozen);
+    let mut sigmoid = Recipe { loss: LossKind::Sigmoid, ..base.clone() };
+    sigmoid.model.as_mut().unwrap().logit = Logit::Sigmoid { scale: 10.0, bias: -5.0 };
+    let hinge = Recipe { hardest_negative_weight: 2.0, activation_l1: 0.01, ..base.clone() };
+    let averaged = Recipe { average: 0.9, ..base };
+    for (recipe, name) in [(sigmoid, "sigmoid"), (hinge, "hinge"), (averaged, "average")] {
+        let run = dir.path().join(name);
+        let report = train(&recipe, &options(&run, false), &mut |_| ControlFlow::Continue(()));
+        let after = r1(&report.unwrap().model.unwrap(), &val);
+        assert!(after >= 75.0, "{name}: {after} % of the colours are found (chance is 12.5 %)");
+    }
+}
+
+#[test]
+fn class_names_are_learned_from_a_classifier() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("train");
+    // The colours have captions that do not name them, and a label that does.
+    let mut rows = String::new();
+    for (i, (name, _)) in COLOURS.into_iter().enumerate() {
+        for shade in 0..6 {
+            rows += &format!(
+                "{{\"image\":\"{name}-{shade}.png\",\"captions\":[\"thing {i}\"],\"label\":\"{name}\"}}\n"
+            );
+        }
+    }
+    draw(&place, 0..6, "");
+    fs::write(place.join("captions.jsonl"), &rows).unwrap();
+    let data = PairSource { captions: place.clone(), images: None, split: None };
+    let mut recipe = recipe(data.clone(), data.clone(), TowerMode::Frozen);
+    recipe.epochs = 1;
+    let go = |recipe: &Recipe, name: &str| {
+        let report = train(recipe, &options(&dir.path().join(name), false), &mut |_| {
+            ControlFlow::Continue(())
+        });
+        report.unwrap().model.unwrap()
+    };
+    let named = |model: &Path| {
+        let mut pairs = Pairs::open(&data, Limits::default()).unwrap();
+        let mut model = DualEncoder::load(model, Device::Cpu).unwrap();
+        let prompts = ["a {}".to_string()];
+        evaluate_labels(&mut model, &mut pairs, &prompts, &mut |_, _| ControlFlow::Continue(()))
+            .unwrap()
+            .top1
+    };
+    let without = named(&go(&recipe, "without"));
+    // A classifier that is right: its rows are the mean features of the colours, which the test asks a model for.
+    let classifier = place.join("classifier.safetensors");
+    write_classifier(&dir.path().join("without/model"), &place, &classifier);
+    recipe.init = Init::Model { dir: Some(dir.path().join("without/model")) };
+    recipe.classes = Some(Classes {
+        images: data.clone(),
+        classifier,
+        prompts: vec!["a {}".into(), "{}".into()],
+        weight: 1.0,
+        batch: 8,
+        synthetic: 16,
+    });
+    recipe.epochs = 30;
+    let with = named(&go(&recipe, "with"));
+    assert!(without < 60.0 && with >= 75.0, "without {without} %, with {with} % are named");
+}
+
+/// A nearest-centre classifier of the colours over the tower's features.
+fn write_classifier(model: &Path, place: &Path, to: &Path) {
+    let mut model = DualEncoder::load(model, Device::Cpu).unwrap();
+    let (mut weight, mut bias) = (Vec::<f32>::new(), Vec::<f32>::new());
+    for (name, _) in COLOURS {
+        let image = image::open(place.join(format!("{name}-2.png"))).unwrap().to_rgb8();
+        let pixels = mmsearch::Pixels::new(20, 20, image.into_raw()).unwrap();
+        let picture = model.preprocess().apply(&pixels).unwrap();
+        let features = model.image_features(&[picture]).unwrap().remove(0);
+        // -|x - c|² / 2 = c·x - |c|² / 2 - …, sharpened.
+        let sharp = 400.0;
+        bias.push(-sharp * features.iter().map(|v| v * v).sum::<f32>() / 2.0);
+        weight.extend(features.iter().map(|v| v * sharp));
+    }
+    let bytes = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    let (weight_bytes, bias_bytes) = (bytes(&weight), bytes(&bias));
+    let view = |shape: Vec<usize>, data| {
+        safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape, data).unwrap()
+    };
+    let n = COLOURS.len();
+    let tensors = [
+        ("fc.weight", view(vec![n, weight.len() / n], &weight_bytes)),
+        ("fc.bias", view(vec![n], &bias_bytes)),
+    ];
+    fs::write(to, safetensors::serialize(tensors, None).unwrap()).unwrap();
+}
+
+#[test]
+fn a_run_that_does_not_help_says_so_and_ends_early() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = draw(&dir.path().join("train"), 0..6, "");
+    let first = recipe(data.clone(), data.clone(), TowerMode::Frozen);
+    let go = |recipe: &Recipe, name: &str| {
+        let run = dir.path().join(name);
+        let mut n_epochs = 0;
+        let report = train(recipe, &options(&run, false), &mut |event| {
+            n_epochs += u64::from(matches!(event, TrainEvent::Epoch { .. }));
+            ControlFlow::Continue(())
+        });
+        (report.unwrap(), n_epochs)
+    };
+    let (report, _) = go(&first, "first");
+    assert!(report.before.is_none());
+
+    // A rate that destroys what was learned: no epoch is better than the start.
+    let mut spoil = first.clone();
+    spoil.init = Init::Model { dir: report.model };
+    (spoil.model, spoil.learning_rate, spoil.patience) = (None, 1.0, 2);
+    let (report, n_epochs) = go(&spoil, "spoil");
+    assert_eq!((report.model, report.best_epoch, n_epochs), (None, 0, 2));
+    assert_eq!(report.before, Some(report.after));
+    assert!(!dir.path().join("spoil/model").exists(), "the old model stays the only one");
+    assert!(fs::read_to_string(dir.path().join("spoil/curve.svg")).unwrap().contains("epoch 2"));
+}
+
+#[test]
+fn frozen_towers_leave_only_the_heads_to_learn() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = draw(&dir.path().join("train"), 0..6, "");
+    let mut first = recipe(data.clone(), data.clone(), TowerMode::Frozen);
+    first.epochs = 1;
+    let go = |recipe: &Recipe, name: &str| {
+        train(recipe, &options(&dir.path().join(name), false), &mut |_| ControlFlow::Continue(()))
+            .unwrap()
+            .model
+            .unwrap()
+    };
+    let start = go(&first, "first");
+    let mut second = first;
+    second.init = Init::Model { dir: Some(start.clone()) };
+    (second.text_tower, second.epochs, second.word_dropout) = (TextMode::Frozen, 20, 0.5);
+    let adapted = go(&second, "second");
+    assert!(r1(&adapted, &data) > r1(&start, &data));
+    let weights = |model: &Path| {
+        let bytes = fs::read(model.join("weights.safetensors")).unwrap();
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let owned = tensors.tensors().into_iter().map(|(name, t)| (name, t.data().to_vec()));
+        owned.collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let (before, after) = (weights(&start), weights(&adapted));
+    for (name, bytes) in &before {
+        assert_eq!(after[name] == *bytes, name.contains("tower"), "{name}");
     }
 }

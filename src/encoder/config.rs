@@ -118,7 +118,7 @@ pub enum Pooling {
     Max,
 }
 
-/// `h = act(W x + b)` for each hidden width, then a linear layer into the shared space.
+/// `h = act(W x + b)` for each hidden width, then a layer into the shared space.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Head {
@@ -126,6 +126,18 @@ pub struct Head {
     pub hidden: Vec<i64>,
     /// After each hidden layer.
     pub activation: Activation,
+    /// What follows the last layer, before the vector is scaled to length 1.
+    pub output: Output,
+}
+
+/// What follows the last layer of a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Output {
+    /// Nothing.
+    Linear,
+    /// max(0, x): no component is negative, many are 0.
+    Relu,
 }
 
 /// Nonlinearities.
@@ -168,6 +180,22 @@ pub enum Logit {
         /// Inverse of the temperature.
         scale: f64,
     },
+    /// The logistic function of `scale · cosine + bias` (SigLIP, arXiv 2303.15343).
+    Sigmoid {
+        /// Inverse of the temperature.
+        scale: f64,
+        /// The logit of two vectors at right angles.
+        bias: f64,
+    },
+}
+
+impl Logit {
+    /// Inverse of the temperature.
+    pub fn scale(&self) -> f64 {
+        match self {
+            Self::Softmax { scale } | Self::Sigmoid { scale, .. } => *scale,
+        }
+    }
 }
 
 impl ModelConfig {
@@ -199,6 +227,13 @@ impl ModelConfig {
     pub fn text_features(&self) -> i64 {
         match &self.text_tower {
             TextTower::ReluText(tower) => tower.width,
+        }
+    }
+
+    /// Number of tokens.
+    pub fn vocab(&self) -> usize {
+        match &self.text_tower {
+            TextTower::ReluText(tower) => tower.vocab as usize,
         }
     }
 
@@ -277,9 +312,14 @@ impl ModelConfig {
                 tower.vocab
             ));
         }
-        let Logit::Softmax { scale } = self.logit;
+        let scale = self.logit.scale();
         if !(scale > 0.0 && scale.is_finite()) {
             return Err(format!("logit.scale is {scale}, expected a positive number"));
+        }
+        if let Logit::Sigmoid { bias, .. } = self.logit
+            && !bias.is_finite()
+        {
+            return Err(format!("logit.bias is {bias}, expected a number"));
         }
         Ok(())
     }

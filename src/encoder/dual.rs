@@ -162,10 +162,19 @@ impl DualEncoder {
     ///
     /// # Errors
     /// [`Error::Encoder`] if libtorch refuses.
-    pub(crate) fn image_features(&mut self, pictures: &[Pixels]) -> Result<Tensor> {
+    pub(crate) fn tower_features(&mut self, pictures: &[Pixels]) -> Result<Tensor> {
         let input = image_input(pictures, &self.config.preprocess, self.device)?;
         let half = self.image_half()?;
         guarded(|| tch::no_grad(|| half.tower.forward(&input)))
+    }
+
+    /// What the image tower gives to the head, `[n, features]`: the input of a classifier of one's own (linear probe).
+    ///
+    /// # Errors
+    /// [`Error::Encoder`] if a picture is not of the model's size.
+    pub fn image_features(&mut self, pictures: &[Pixels]) -> Result<Vec<Vec<f32>>> {
+        let features = self.tower_features(pictures)?.to_device(tch::Device::Cpu);
+        Vec::try_from(features).map_err(torch_error)
     }
 }
 

@@ -71,7 +71,7 @@ impl DualEncoder {
         let pixels = |rgb: &Vec<u8>| Pixels::new(size as u32, size as u32, rgb.clone());
         let pixels = pictures.iter().map(pixels).collect::<Result<Vec<_>>>()?;
         let texts = ["a dog runs through the water", "two RED balls", "naïve 東京"];
-        let features = tensor_values(&self.image_features(&pixels)?)?;
+        let features = tensor_values(&self.tower_features(&pixels)?)?;
         let images = flatten(&self.encode_images(&pixels)?);
         let sentences = flatten(&self.encode_texts(&texts)?);
         let context = self.config().context();
@@ -109,7 +109,7 @@ impl DualEncoder {
         let texts = texts(&golden, path)?;
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
 
-        let features = tensor_values(&self.image_features(&pictures)?)?;
+        let features = tensor_values(&self.tower_features(&pictures)?)?;
         let images = flatten(&self.encode_images(&pictures)?);
         let sentences = flatten(&self.encode_texts(&texts)?);
         let tokenizer = &self.text_half()?.tokenizer;

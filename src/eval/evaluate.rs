@@ -1,18 +1,22 @@
-//! Encodes pairs of images and captions and ranks them.
+//! Encodes pairs of images and captions, or images and labels, and ranks them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use crate::embedding::Embedding;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
-use crate::eval::{Retrieval, retrieval};
-use crate::media::{Pairs, in_parallel};
+use crate::eval::{Retrieval, ZeroShot, retrieval, zero_shot};
+use crate::media::{Pair, Pairs, in_parallel};
 
 /// Images that are decoded and encoded at once.
 const BATCH: usize = 8;
 
 /// Texts that are encoded at once.
 const TEXT_BATCH: usize = 64;
+
+/// What a prompt has in the place of the class name.
+pub const PLACEHOLDER: &str = "{}";
 
 /// Figures of an encoder on pairs, in both directions. Images that cannot be read are left out of `pairs` and
 /// counted in its `skipped`.
@@ -27,12 +31,85 @@ pub fn evaluate(
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Retrieval> {
     let n_captions: usize = pairs.iter().map(|pair| pair.captions.len()).sum();
-    let total = pairs.len() + n_captions;
-    let mut tell = |done: usize| match progress(done, total) {
+    let n_images = pairs.len();
+    let mut tell = teller(progress, n_images + n_captions);
+    let images = encode_pictures(encoder, pairs, &mut tell)?;
+    let of_image = |(i, pair): (usize, &Pair)| {
+        pair.captions.iter().map(move |text| (text.clone(), i)).collect()
+    };
+    let (texts, owner): (Vec<String>, Vec<usize>) =
+        pairs.iter().enumerate().flat_map::<Vec<_>, _>(of_image).unzip();
+    let embeddings = encode_all(encoder, &texts, &mut |done| tell(n_images + done))?;
+    Ok(retrieval(&images, &embeddings, &owner))
+}
+
+/// How often an encoder that never saw the classes names the right one: every label of `pairs` is a class, put into
+/// each of the prompts in the place of `{}`; a class's embedding is the mean over its prompts (Radford et al. 2021,
+/// arXiv 2103.00020, §3.1.4). Images without a label or that cannot be read are left out and counted in `skipped`.
+///
+/// # Errors
+/// [`Error::BadOption`] if no image has a label or a prompt has no `{}`; else as [`evaluate`].
+pub fn evaluate_labels(
+    encoder: &mut dyn Encoder,
+    pairs: &mut Pairs,
+    prompts: &[String],
+    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<ZeroShot> {
+    if let Some(wrong) = prompts.iter().find(|prompt| !prompt.contains(PLACEHOLDER)) {
+        let reason = format!("the prompt `{wrong}` has no {PLACEHOLDER} for the class name");
+        return Err(Error::BadOption { reason });
+    }
+    pairs.drop_unlabelled();
+    let labels: BTreeSet<String> = pairs.iter().filter_map(|pair| pair.label.clone()).collect();
+    if labels.is_empty() || prompts.is_empty() {
+        let reason = "a zero-shot measurement needs a prompt, and images with a `label`".into();
+        return Err(Error::BadOption { reason });
+    }
+    let (n_images, n_texts) = (pairs.len(), labels.len() * prompts.len());
+    let mut tell = teller(progress, n_images + n_texts);
+    let images = encode_pictures(encoder, pairs, &mut tell)?;
+    let texts: Vec<String> = labels
+        .iter()
+        .flat_map(|label| prompts.iter().map(move |prompt| prompt.replace(PLACEHOLDER, label)))
+        .collect();
+    let texts = encode_all(encoder, &texts, &mut |done| tell(n_images + done))?;
+    let classes: Vec<Embedding> =
+        texts.chunks(prompts.len()).map(mean).collect::<Result<Vec<_>>>()?;
+    let number: BTreeMap<&str, usize> =
+        labels.iter().enumerate().map(|(i, label)| (label.as_str(), i)).collect();
+    let truth: Vec<usize> = pairs
+        .iter()
+        .map(|pair| number[pair.label.as_deref().expect("unlabelled ones are left out")])
+        .collect();
+    Ok(zero_shot(&images, &classes, &truth))
+}
+
+/// The direction of the sum.
+fn mean(embeddings: &[Embedding]) -> Result<Embedding> {
+    let mut sum = vec![0.0; embeddings[0].dim()];
+    for embedding in embeddings {
+        sum.iter_mut().zip(embedding.as_slice()).for_each(|(sum, value)| *sum += value);
+    }
+    Embedding::normalized(sum)
+}
+
+/// Turns a caller's progress into one that ends the work with `?`.
+fn teller<'a>(
+    progress: &'a mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+    total: usize,
+) -> impl FnMut(usize) -> Result<()> + 'a {
+    move |done| match progress(done, total) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(()) => Err(Error::Cancelled),
-    };
+    }
+}
 
+/// Embeddings of the images that can be read; the others leave `pairs`.
+fn encode_pictures(
+    encoder: &mut dyn Encoder,
+    pairs: &mut Pairs,
+    tell: &mut dyn FnMut(usize) -> Result<()>,
+) -> Result<Vec<Embedding>> {
     let (mut images, mut keep) = (Vec::new(), Vec::new());
     for start in (0..pairs.len()).step_by(BATCH) {
         let n = BATCH.min(pairs.len() - start);
@@ -47,17 +124,19 @@ pub fn evaluate(
     if n_lost > 0 {
         pairs.skipped.insert("images cannot be read".into(), n_lost);
     }
+    Ok(images)
+}
 
-    let of_image = |(i, pair): (usize, &crate::media::Pair)| {
-        pair.captions.iter().map(move |text| (text.clone(), i)).collect()
-    };
-    let (texts, owner): (Vec<String>, Vec<usize>) =
-        pairs.iter().enumerate().flat_map::<Vec<_>, _>(of_image).unzip();
-    let mut embeddings: Vec<Embedding> = Vec::with_capacity(texts.len());
+fn encode_all(
+    encoder: &mut dyn Encoder,
+    texts: &[String],
+    tell: &mut dyn FnMut(usize) -> Result<()>,
+) -> Result<Vec<Embedding>> {
+    let mut embeddings = Vec::with_capacity(texts.len());
     for chunk in texts.chunks(TEXT_BATCH) {
         let chunk: Vec<&str> = chunk.iter().map(String::as_str).collect();
         embeddings.extend(encoder.encode_texts(&chunk)?);
-        tell(keep.len() + embeddings.len())?;
+        tell(embeddings.len())?;
     }
-    Ok(retrieval(&images, &embeddings, &owner))
+    Ok(embeddings)
 }

@@ -3,7 +3,7 @@
 use crate::embedding::{Embedding, dot};
 
 /// Figures of one direction.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Recall {
     /// Percent of the queries whose best true answer is the first.
     pub r1: f64,

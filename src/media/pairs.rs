@@ -136,6 +136,13 @@ impl Pairs {
         (self.pairs.len()..n_before).for_each(|_| self.skip("images have no caption"));
     }
 
+    /// Leaves out images without a label.
+    pub fn drop_unlabelled(&mut self) {
+        let n_before = self.pairs.len();
+        self.pairs.retain(|pair| pair.label.is_some());
+        (self.pairs.len()..n_before).for_each(|_| self.skip("images have no label"));
+    }
+
     /// Reads every image once and leaves out those that cannot be read.
     pub fn drop_unreadable(&mut self) {
         let readable: &Self = self;

@@ -1,11 +1,12 @@
 //! Training both encoders on pairs of images and captions, so that `L(h, y) + λ Ω(θ)` becomes small.
 //!
 //! `L` is the symmetric contrastive loss over a step's images and captions, plus the same loss between
-//! paraphrases, which teaches the text tower words that no caption of an image contains. `Ω` is decoupled weight
-//! decay. With a frozen image tower its features are computed once; a step then costs the heads and the text
-//! tower only. Everything random is drawn from the recipe's seed and the step's number, so that a run on the
+//! paraphrases and the distillation of a classifier into the names of its classes, which teach the text tower words
+//! that no caption of an image contains. `Ω` is decoupled weight decay and the size of the activations. What the
+//! frozen layers of a tower give is computed once; a step then costs the others only. Everything random is drawn from the recipe's seed and the step's number, so that a run on the
 //! processor is repeatable and a resumed one equals one that was never interrupted.
 
+mod curve;
 mod data;
 mod features;
 mod loss;
@@ -14,6 +15,7 @@ mod optimizer;
 mod recipe;
 mod run;
 mod schedule;
+mod synthetic;
 mod vocab;
 
 use std::ops::ControlFlow;
@@ -26,10 +28,10 @@ use tch::Tensor;
 use crate::encoder::Device;
 use crate::encoder::dual::guarded;
 use crate::error::{Error, Result};
-use crate::eval::{Recall, Retrieval, retrieval};
-use data::TrainingSet;
+use crate::eval::{Retrieval, retrieval};
+use data::{Batch, TrainingSet};
 use model::Model;
-pub use recipe::{Init, Recipe, StorageKind, TowerMode};
+pub use recipe::{Classes, Init, LossKind, Recipe, StorageKind, TextMode, TowerMode};
 use run::{Reached, Run};
 
 /// Gradients longer than this are scaled down to it.
@@ -43,8 +45,10 @@ const EVAL_BATCH: usize = 256;
 pub struct TrainOptions {
     /// The directory that the recipe's paths start from.
     pub data: PathBuf,
-    /// The run directory: recipe, `metrics.jsonl`, state, and `model/` with the best epoch's model.
+    /// The run directory: recipe, `metrics.jsonl`, `curve.svg`, state, and `model/` with the best epoch's model.
     pub run: PathBuf,
+    /// Where the features of frozen layers are kept, so that runs can share them; the run directory if `None`.
+    pub cache: Option<PathBuf>,
     /// Go on with the run in that directory.
     pub resume: bool,
     /// Where tensors live.
@@ -63,6 +67,13 @@ pub enum TrainEvent {
         /// Of so many.
         total: usize,
     },
+    /// A step of the warm-up is finished.
+    WarmUp {
+        /// Steps done.
+        done: u64,
+        /// Of so many.
+        total: u64,
+    },
     /// A step is finished.
     Step {
         /// Steps done.
@@ -71,6 +82,11 @@ pub enum TrainEvent {
         total: u64,
         /// Contrastive loss of images and captions.
         loss: f64,
+    },
+    /// The model that the run begins with is measured.
+    Before {
+        /// On the recipe's `val` pairs.
+        val: Retrieval,
     },
     /// An epoch is finished and measured.
     Epoch {
@@ -86,10 +102,14 @@ pub enum TrainEvent {
 /// What a run made.
 #[derive(Clone, Debug)]
 pub struct TrainReport {
-    /// The model directory of the best epoch.
-    pub model: PathBuf,
-    /// The best epoch, from 1.
+    /// The model directory of the best epoch; `None` if none was better than the model begun with, which stays.
+    pub model: Option<PathBuf>,
+    /// The best epoch, from 1; 0 if there is none.
     pub best_epoch: u64,
+    /// The `val` figures of the model begun with; `None` if there was none.
+    pub before: Option<Retrieval>,
+    /// Those of the best epoch as it is stored, or of the model begun with if that stays.
+    pub after: Retrieval,
 }
 
 /// Told of every event; `Break` ends the run after the current step, to be resumed later.
@@ -106,21 +126,46 @@ pub fn train(
     progress: &mut TrainProgress,
 ) -> Result<TrainReport> {
     recipe.validate().map_err(|reason| Error::BadOption { reason })?;
+    let config = model::config(recipe, &options.data)?;
+    let recipe = &Recipe { model: Some(config.clone()), ..recipe.clone() };
     let run = Run::open(&options.run, recipe, options.resume)?;
     let device = options.device.torch()?;
-    let mut model = Model::new(recipe, &options.data, device)?;
-    let set = TrainingSet::open(recipe, &options.data, &run, &model, device, progress)?;
+    let mut model = Model::new(recipe, &config, &options.data, device)?;
+    let set = TrainingSet::open(recipe, &config, options, &run, &model, progress)?;
     run.claim(recipe)?;
+    let state = run.state()?;
     let mut trainer = Trainer { recipe, run: &run, set: &set, reached: Reached::default() };
-    if let Some((state, reached)) = run.state()? {
+    let mut before = None;
+    if matches!(recipe.init, Init::Model { .. }) {
+        let val = measure(&model, &set)?;
+        before = Some(val);
+        trainer.reached.best_sum = sum_of_recalls(&val);
+        if state.is_none() {
+            run.log(&row(0, &val, json!({})))?;
+        }
+        tell(progress, TrainEvent::Before { val })?;
+    }
+    if let Some((state, reached)) = state {
         model.optimizer.restore(|name| state.tensor(name, device))?;
         trainer.reached = reached;
         tell(progress, TrainEvent::Note(format!("going on after epoch {}", reached.epoch)))?;
+    } else {
+        trainer.warm_up(&mut model, progress)?;
     }
-    while trainer.reached.epoch < recipe.epochs {
+    while trainer.reached.epoch < recipe.epochs && !trainer.is_stuck() {
         trainer.epoch(&mut model, progress)?;
     }
-    Ok(TrainReport { model: run.path("model"), best_epoch: trainer.reached.best_epoch })
+    let best_epoch = trainer.reached.best_epoch;
+    let after = match (best_epoch, before) {
+        (0, Some(before)) => before,
+        _ => run.best(best_epoch)?,
+    };
+    Ok(TrainReport {
+        model: (best_epoch > 0).then(|| run.path("model")),
+        best_epoch,
+        before,
+        after,
+    })
 }
 
 /// Hands an event to the caller.
@@ -139,6 +184,28 @@ struct Trainer<'a> {
 }
 
 impl Trainer<'_> {
+    /// Whether the last epochs brought nothing.
+    fn is_stuck(&self) -> bool {
+        let Reached { epoch, best_epoch, .. } = self.reached;
+        self.recipe.patience > 0 && epoch - best_epoch >= self.recipe.patience
+    }
+
+    /// Teaches the text side with paraphrases and class names before any image with captions is shown.
+    fn warm_up(&self, model: &mut Model, progress: &mut TrainProgress) -> Result<()> {
+        let total = self.recipe.warm_up_epochs * self.set.paraphrase_steps(self.recipe);
+        let n_rising = (total as f64 * self.recipe.warmup) as u64;
+        for step in 0..total {
+            let rate = self.recipe.learning_rate * schedule::factor(step, total, n_rising);
+            let batch = self.set.batch(self.recipe, model, &[], step)?;
+            self.descend(model, &batch, rate)?;
+            tell(progress, TrainEvent::WarmUp { done: step + 1, total })?;
+        }
+        match total {
+            0 => Ok(()),
+            _ => self.run.save_state(&model.optimizer.state(), &self.reached),
+        }
+    }
+
     /// One pass over the images, then a measurement, the state, and the model if it is the best so far.
     fn epoch(&mut self, model: &mut Model, progress: &mut TrainProgress) -> Result<()> {
         let began = Instant::now();
@@ -155,13 +222,17 @@ impl Trainer<'_> {
             tell(progress, TrainEvent::Step { done: self.reached.step, total: n_steps, loss })?;
         }
         self.reached.epoch += 1;
-        let val = measure(model, self.set)?;
-        let sum_of_recalls =
-            [val.text_to_image, val.image_to_text].iter().map(|r| r.r1 + r.r5 + r.r10).sum::<f64>();
-        let best = self.reached.best_epoch == 0 || sum_of_recalls > self.reached.best_sum;
-        let (config, weights) = model.export();
+        model.optimizer.swap_averages();
+        let measured = measure(model, self.set);
+        model.optimizer.swap_averages();
+        let val = measured?;
+        // Without a model begun with, even a poor first epoch is the best so far.
+        let is_first = self.reached.best_epoch == 0 && !matches!(self.recipe.init, Init::Model { .. });
+        let best = is_first || sum_of_recalls(&val) > self.reached.best_sum;
         if best {
-            (self.reached.best_sum, self.reached.best_epoch) = (sum_of_recalls, self.reached.epoch);
+            (self.reached.best_sum, self.reached.best_epoch) =
+                (sum_of_recalls(&val), self.reached.epoch);
+            let (config, weights) = model.export();
             self.run.save_model(
                 &config,
                 &weights,
@@ -170,51 +241,36 @@ impl Trainer<'_> {
             )?;
         }
         self.run.save_state(&model.optimizer.state(), &self.reached)?;
-        self.run.log(&json!({
-            "epoch": self.reached.epoch,
-            "step": self.reached.step,
-            "loss": sum / batches.len() as f64,
-            "logit_scale": model.scale().double_value(&[0]),
-            "val": { "text_to_image": figures(&val.text_to_image), "image_to_text": figures(&val.image_to_text) },
-            "seconds": began.elapsed().as_secs_f64(),
-        }))?;
+        self.run.log(&row(
+            self.reached.epoch,
+            &val,
+            json!({
+                "step": self.reached.step,
+                "loss": sum / batches.len() as f64,
+                "logit_scale": model.scale().double_value(&[0]),
+                "seconds": began.elapsed().as_secs_f64(),
+            }),
+        ))?;
+        self.run.draw_curve()?;
         tell(progress, TrainEvent::Epoch { epoch: self.reached.epoch, val, best })
     }
 
     /// Moves the weights once; returns the loss of images and captions.
     fn step(&self, model: &mut Model, images: &[usize], rate: f64) -> Result<f64> {
         let batch = self.set.batch(self.recipe, model, images, self.reached.step)?;
-        // libtorch's own generator, which dropout draws from, is set for each step: a resumed run needs no state of it.
-        tch::manual_seed(
-            (self.recipe.seed ^ self.reached.step.wrapping_mul(0x2545_f491_4f6c_dd1d)) as i64,
-        );
-        guarded(|| {
-            let image_rows = model.images(&batch.features, true); // [b, dim]
-            let text_rows = model.texts(&batch.texts); // [m + 2 p, dim]
-            let n_texts = batch.owner.size()[0];
-            let scale = model.scale();
-            let loss = loss::contrastive(
-                &image_rows,
-                &text_rows.narrow(0, 0, n_texts),
-                &batch.owner,
-                &scale,
-            );
-            let mut total = loss.shallow_clone();
-            if batch.n_paraphrases > 0 {
-                let n = batch.n_paraphrases;
-                let (left, right) =
-                    (text_rows.narrow(0, n_texts, n), text_rows.narrow(0, n_texts + n, n));
-                let own = Tensor::arange(n, (tch::Kind::Int64, batch.owner.device()));
-                total +=
-                    loss::contrastive(&left, &right, &own, &scale) * self.recipe.paraphrase_weight;
-            }
+        self.descend(model, &batch, rate)
+    }
+
+    fn descend(&self, model: &mut Model, batch: &Batch, rate: f64) -> Result<f64> {
+        let (total, loss) = guarded(|| {
+            let (total, loss) = self.losses(model, batch);
             let value = total.double_value(&[]);
             if value.is_finite() {
                 model.optimizer.step(&total, rate, CLIP);
             }
             (value, loss.double_value(&[]))
-        })
-        .and_then(|(total, loss)| match total.is_finite() {
+        })?;
+        match total.is_finite() {
             true => Ok(loss),
             false => {
                 let reason = format!(
@@ -223,28 +279,82 @@ impl Trainer<'_> {
                 );
                 Err(Error::BadOption { reason })
             }
-        })
+        }
+    }
+
+    /// `L(h, y) + λ Ω(θ)` but for the weight decay, which is the optimiser's; and of it the loss of images and captions.
+    fn losses(&self, model: &Model, batch: &Batch) -> (Tensor, Tensor) {
+        let recipe = self.recipe;
+        let features = &batch.features * &batch.dropout;
+        let n_images = features.size()[0];
+        let synthetic = batch.lesson.as_ref().and_then(|lesson| lesson.synthetic.as_ref());
+        let shown = match synthetic {
+            Some((made_up, dropout)) => model.images(&Tensor::cat(&[features, made_up * dropout], 0)),
+            None => model.images(&features),
+        }; // [b + s, dim]
+        let images = shown.rows.narrow(0, 0, n_images); // [b, dim]
+        let texts = model.texts(&batch.texts); // [m + 2 p + classes, dim]
+        let (n_texts, n) = (batch.owner.size()[0], batch.n_paraphrases);
+        let captions = texts.rows.narrow(0, 0, n_texts);
+        let (owner, scale) = (&batch.owner, model.scale());
+        let contrast = |images: &Tensor, texts: &Tensor, owner: &Tensor| match recipe.loss {
+            LossKind::Softmax => loss::contrastive(images, texts, owner, &scale),
+            LossKind::Sigmoid => loss::sigmoid(images, texts, owner, &scale, model.bias()),
+        };
+        let loss = match n_images {
+            0 => Tensor::zeros([], (tch::Kind::Float, owner.device())),
+            _ => contrast(&images, &captions, owner),
+        };
+        let mut total = loss.shallow_clone();
+        if recipe.hardest_negative_weight > 0.0 && n_images > 1 {
+            total +=
+                loss::hardest_negative(&images, &captions, owner) * recipe.hardest_negative_weight;
+        }
+        if n > 0 {
+            let left = texts.rows.narrow(0, n_texts, n);
+            let right = texts.rows.narrow(0, n_texts + n, n);
+            let own = Tensor::arange(n, (tch::Kind::Int64, owner.device()));
+            total += contrast(&left, &right, &own) * recipe.paraphrase_weight;
+        }
+        if let (Some(lesson), Some(classes)) = (&batch.lesson, &recipe.classes) {
+            let names = texts.rows.narrow(0, n_texts + 2 * n, lesson.teacher.size()[1]);
+            let logits = shown.rows.matmul(&names.transpose(0, 1)) * &scale; // [b + s, classes]
+            total += loss::distillation(&logits, &lesson.teacher) * classes.weight;
+        }
+        if recipe.activation_l1 > 0.0 {
+            total += (shown.activity + texts.activity) * recipe.activation_l1;
+        }
+        (total, loss)
     }
 }
 
 /// Recall of the `val` pairs with the weights as they are.
 fn measure(model: &Model, set: &TrainingSet) -> Result<Retrieval> {
-    let features = tch::no_grad(|| set.val.features(&model.image_tower))?;
-    let rows = guarded(|| tch::no_grad(|| model.images(&features, false)))?;
+    let features = tch::no_grad(|| set.val.features(model))?;
+    let rows = guarded(|| tch::no_grad(|| model.images(&features).rows))?;
     let images = model::to_embeddings(&rows)?;
     let (texts, owner) = set.val.texts();
     let mut embeddings = Vec::with_capacity(texts.len());
     for chunk in texts.chunks(EVAL_BATCH) {
-        let batch = set.tokenizer.pad(chunk, rows.device());
-        embeddings
-            .extend(model::to_embeddings(&guarded(|| tch::no_grad(|| model.texts(&batch)))?)?);
+        let features = tch::no_grad(|| set.text_features(model, chunk))?;
+        let rows = guarded(|| tch::no_grad(|| model.texts(&features).rows))?;
+        embeddings.extend(model::to_embeddings(&rows)?);
     }
     Ok(retrieval(&images, &embeddings, &owner))
 }
 
-fn figures(recall: &Recall) -> serde_json::Value {
-    json!({
-        "r1": recall.r1, "r5": recall.r5, "r10": recall.r10,
-        "median_rank": recall.median_rank, "mean_rank": recall.mean_rank, "queries": recall.queries,
-    })
+/// What the best epoch is chosen by: R@1, R@5 and R@10 of both directions, added up.
+fn sum_of_recalls(val: &Retrieval) -> f64 {
+    [val.text_to_image, val.image_to_text].iter().map(|r| r.r1 + r.r5 + r.r10).sum()
+}
+
+/// A row of `metrics.jsonl`.
+fn row(epoch: u64, val: &Retrieval, more: serde_json::Value) -> serde_json::Value {
+    let mut row = json!({
+        "epoch": epoch,
+        "val": { "text_to_image": val.text_to_image, "image_to_text": val.image_to_text },
+    });
+    let fields = row.as_object_mut().expect("it was written as one");
+    fields.extend(more.as_object().cloned().unwrap_or_default());
+    row
 }

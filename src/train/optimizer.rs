@@ -18,20 +18,24 @@ pub(crate) struct Parameter {
     pub(crate) rate: f64,
     mean: Tensor,
     square: Tensor,
+    /// Exponential moving average of the tensor over the steps.
+    average: Tensor,
 }
 
 /// Trains named tensors in place.
 pub(crate) struct AdamW {
     parameters: BTreeMap<String, Parameter>,
     weight_decay: f64,
+    decay: f64,
     n_steps: i32,
 }
 
 impl AdamW {
     /// An optimiser without parameters; `weight_decay` applies to tensors of two or more dimensions, so that
-    /// biases and norms are left alone.
-    pub(crate) fn new(weight_decay: f64) -> Self {
-        Self { parameters: BTreeMap::new(), weight_decay, n_steps: 0 }
+    /// biases and norms are left alone. `decay` in `0..1` is that of the averages (Polyak and Juditsky 1992 with
+    /// exponential weights); with 0 they are the tensors themselves.
+    pub(crate) fn new(weight_decay: f64, decay: f64) -> Self {
+        Self { parameters: BTreeMap::new(), weight_decay, decay, n_steps: 0 }
     }
 
     /// Trains a tensor from now on; returns the one to compute with.
@@ -39,7 +43,9 @@ impl AdamW {
         let tensor = tensor.detach().copy().set_requires_grad(true);
         let shared = tensor.shallow_clone();
         let (mean, square) = (tensor.zeros_like(), tensor.zeros_like());
-        self.parameters.insert(name.to_string(), Parameter { tensor, rate, mean, square });
+        let average = tensor.detach().copy();
+        self.parameters
+            .insert(name.to_string(), Parameter { tensor, rate, mean, square, average });
         shared
     }
 
@@ -76,14 +82,31 @@ impl AdamW {
             let moved = &parameter.tensor * (1.0 - rate * decay) - step * rate;
             parameter.tensor.copy_(&moved);
         }
+        // Young averages forget faster, so that the first steps do not linger.
+        let steps = f64::from(self.n_steps);
+        let decay = self.decay.min((1.0 + steps) / (10.0 + steps));
+        for Parameter { tensor, average, .. } in self.parameters.values_mut() {
+            average.copy_(&(&*average * decay + &*tensor * (1.0 - decay)));
+        }
     }
 
-    /// The trained tensors by name.
-    pub(crate) fn tensors(&self) -> BTreeMap<String, Tensor> {
+    /// The trained tensors by name, averaged over the steps.
+    pub(crate) fn averages(&self) -> BTreeMap<String, Tensor> {
         self.parameters
             .iter()
-            .map(|(name, parameter)| (name.clone(), parameter.tensor.shallow_clone()))
+            .map(|(name, parameter)| (name.clone(), parameter.average.shallow_clone()))
             .collect()
+    }
+
+    /// Puts the averages in the place of the tensors, or what was there back: calling it twice changes nothing.
+    pub(crate) fn swap_averages(&mut self) {
+        tch::no_grad(|| {
+            for Parameter { tensor, average, .. } in self.parameters.values_mut() {
+                let value = tensor.copy();
+                tensor.copy_(average);
+                average.copy_(&value);
+            }
+        });
     }
 
     /// Everything that a resumed run needs: the tensors, their moments and the number of steps.
@@ -94,6 +117,7 @@ impl AdamW {
             state.insert(format!("value/{name}"), parameter.tensor.shallow_clone());
             state.insert(format!("mean/{name}"), parameter.mean.shallow_clone());
             state.insert(format!("square/{name}"), parameter.square.shallow_clone());
+            state.insert(format!("average/{name}"), parameter.average.shallow_clone());
         }
         state
     }
@@ -105,15 +129,15 @@ impl AdamW {
     ) -> Result<(), E> {
         self.n_steps = read("steps")?.double_value(&[0]) as i32;
         for (name, parameter) in &mut self.parameters {
-            let (value, mean, square) = (
-                read(&format!("value/{name}"))?,
-                read(&format!("mean/{name}"))?,
-                read(&format!("square/{name}"))?,
-            );
+            let (value, average) =
+                (read(&format!("value/{name}"))?, read(&format!("average/{name}"))?);
+            let (mean, square) =
+                (read(&format!("mean/{name}"))?, read(&format!("square/{name}"))?);
             tch::no_grad(|| {
                 parameter.tensor.copy_(&value);
                 parameter.mean.copy_(&mean);
                 parameter.square.copy_(&square);
+                parameter.average.copy_(&average);
             });
         }
         Ok(())
@@ -128,7 +152,7 @@ mod tests {
     /// three steps on `(x * x * [1, 3]).sum()`, in f64.
     #[test]
     fn steps_equal_the_reference() {
-        let mut optimizer = AdamW::new(0.1);
+        let mut optimizer = AdamW::new(0.1, 0.0);
         let x = optimizer.add("x", &Tensor::from_slice2(&[[1.0f64, -2.0]]), 1.0);
         for _ in 0..3 {
             let loss = (&x * &x * Tensor::from_slice(&[1.0f64, 3.0])).sum(None);
@@ -150,15 +174,15 @@ mod tests {
             }
         };
         let start = Tensor::from_slice(&[3.0f32, -1.0]);
-        let mut whole = AdamW::new(0.01);
+        let mut whole = AdamW::new(0.01, 0.9);
         let expected = whole.add("x", &start, 1.0);
         run(&mut whole, &expected, 6);
 
-        let mut first = AdamW::new(0.01);
+        let mut first = AdamW::new(0.01, 0.9);
         let x = first.add("x", &start, 1.0);
         run(&mut first, &x, 3);
         let state = first.state();
-        let mut second = AdamW::new(0.01);
+        let mut second = AdamW::new(0.01, 0.9);
         let x = second.add("x", &start, 1.0);
         second.restore(|name| state.get(name).map(Tensor::copy).ok_or(())).unwrap();
         run(&mut second, &x, 3);
@@ -166,5 +190,23 @@ mod tests {
             Vec::<f32>::try_from(x.detach()).unwrap(),
             Vec::<f32>::try_from(expected.detach()).unwrap()
         );
+    }
+
+    #[test]
+    fn averages_follow_the_tensor_and_are_put_in_its_place() {
+        let mut optimizer = AdamW::new(0.0, 0.5);
+        let x = optimizer.add("x", &Tensor::from_slice(&[1.0f64]), 1.0);
+        let value = |x: &Tensor| x.double_value(&[0]);
+        let mut expected = 1.0;
+        for decay in [2.0 / 11.0, 3.0 / 12.0, 4.0 / 13.0] {
+            optimizer.step(&(&x * &x).sum(None), 0.1, f64::INFINITY);
+            expected = expected * decay + value(&x) * (1.0 - decay);
+        }
+        let last = value(&x);
+        assert!((value(&optimizer.averages()["x"]) - expected).abs() < 1e-12);
+        optimizer.swap_averages();
+        assert!((value(&x) - expected).abs() < 1e-12 && expected != last);
+        optimizer.swap_averages();
+        assert_eq!(value(&x), last);
     }
 }

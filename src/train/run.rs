@@ -12,10 +12,31 @@ use crate::encoder::config::ModelConfig;
 use crate::encoder::files::read_file;
 use crate::encoder::{Device, DualEncoder};
 use crate::error::{Error, Result, io_at, read};
+use crate::eval::{Recall, Retrieval};
+use crate::train::curve;
 use crate::train::recipe::{Recipe, StorageKind};
 
 /// The recipe that a run directory belongs to.
 const RECIPE: &str = "recipe.json";
+
+/// The log: a row for each epoch.
+const METRICS: &str = "metrics.jsonl";
+
+/// What is read of a row of the log.
+#[derive(Debug, serde::Deserialize)]
+pub(super) struct Row {
+    pub(super) epoch: u64,
+    /// Mean over the epoch's steps; the model begun with has none.
+    pub(super) loss: Option<f64>,
+    pub(super) val: Figures,
+}
+
+/// Figures on the `val` pairs.
+#[derive(Debug, serde::Deserialize)]
+pub(super) struct Figures {
+    pub(super) text_to_image: Recall,
+    pub(super) image_to_text: Recall,
+}
 
 /// The files of one training run.
 pub(super) struct Run {
@@ -70,9 +91,40 @@ impl Run {
         self.dir.join(name)
     }
 
+    /// The figures of an epoch in the log.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`] if the log does not have it.
+    pub(super) fn best(&self, epoch: u64) -> Result<Retrieval> {
+        // A run that was killed between log and state has logged an epoch twice; the last row counts.
+        let row = self.metrics()?.into_iter().rfind(|row| row.epoch == epoch);
+        let missing = || Error::BadInput {
+            path: self.path(METRICS),
+            reason: format!("there is no row of epoch {epoch}"),
+        };
+        let Figures { text_to_image, image_to_text } = row.ok_or_else(missing)?.val;
+        Ok(Retrieval { text_to_image, image_to_text })
+    }
+
+    /// Draws the log into `curve.svg`.
+    pub(super) fn draw_curve(&self) -> Result<()> {
+        write_atomically(&self.path("curve.svg"), curve::svg(&self.metrics()?).as_bytes())
+    }
+
+    fn metrics(&self) -> Result<Vec<Row>> {
+        let path = self.path(METRICS);
+        let bad = |error: serde_json::Error| Error::BadInput {
+            path: path.clone(),
+            reason: error.to_string(),
+        };
+        let bytes = read(&path)?;
+        let rows = serde_json::Deserializer::from_slice(&bytes).into_iter();
+        rows.map(|row| row.map_err(bad)).collect()
+    }
+
     /// Appends a row to `metrics.jsonl`.
     pub(super) fn log(&self, row: &serde_json::Value) -> Result<()> {
-        let path = self.path("metrics.jsonl");
+        let path = self.path(METRICS);
         let file = OpenOptions::new().create(true).append(true).open(&path);
         let mut file = file.map_err(io_at("open", &path))?;
         writeln!(file, "{row}").map_err(io_at("write", &path))
@@ -88,6 +140,9 @@ impl Run {
         write_atomically(&self.state_path(reached.epoch), &bytes)?;
         let json = serde_json::to_vec(reached).expect("numbers have a JSON form");
         write_atomically(&self.path("state.json"), &json)?;
+        if reached.epoch == 0 {
+            return Ok(());
+        }
         // What is left of the epoch before is of no use; that it cannot be removed harms nothing.
         let _ = fs::remove_file(self.state_path(reached.epoch - 1));
         Ok(())

@@ -183,9 +183,25 @@ pub(crate) enum ModelCommand {
 #[cfg(feature = "torch")]
 #[derive(Args, Debug)]
 pub(crate) struct TrainArgs {
-    /// A recipe, as in recipes/
-    #[arg(long, value_name = "FILE")]
-    pub(crate) recipe: PathBuf,
+    /// A recipe, as in recipes/ [default: one that adapts --model to --pairs]
+    #[arg(long, value_name = "FILE", required_unless_present_all = ["pairs", "val"])]
+    pub(crate) recipe: Option<PathBuf>,
+
+    /// Train on these pairs: a manifest, or a directory or tar with captions.jsonl or a text file beside each image
+    #[arg(long, value_name = "PATH")]
+    pub(crate) pairs: Vec<PathBuf>,
+
+    /// Measure on these pairs, which must be others
+    #[arg(long, value_name = "PATH")]
+    pub(crate) val: Option<PathBuf>,
+
+    /// Towers that stay as they are: their features are computed once, so that an epoch takes seconds
+    #[arg(long, value_name = "TOWER", value_delimiter = ',')]
+    pub(crate) freeze: Vec<HalfArg>,
+
+    /// Passes over the pairs, at most
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) epochs: Option<u64>,
 
     /// The directory that the recipe's paths start from
     #[arg(long, value_name = "DIR", default_value = ".")]
@@ -194,6 +210,10 @@ pub(crate) struct TrainArgs {
     /// The run directory: the log, the state to go on from, and the model
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
+
+    /// Keep the features of frozen layers here, for other runs to find [default: OUT]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
 
     /// Go on with the run in OUT
     #[arg(long)]
@@ -204,18 +224,35 @@ pub(crate) struct TrainArgs {
     pub(crate) json: bool,
 }
 
-/// Measure how well a model finds the images of captions and the captions of images
+/// Half of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HalfArg {
+    /// What sees pictures.
+    Image,
+    /// What reads texts.
+    Text,
+}
+
+/// Measure how well a model finds the images of captions, or names the classes of images
 #[derive(Args, Debug)]
 pub(crate) struct EvalArgs {
     /// A manifest, or a directory or tar with captions.jsonl or with a text file beside each image
-    #[arg(long, value_name = "PATH")]
-    pub(crate) pairs: PathBuf,
+    #[arg(long, value_name = "PATH", required_unless_present = "labels", conflicts_with = "labels")]
+    pub(crate) pairs: Option<PathBuf>,
 
-    /// The images' directory or tar [default: where the pairs are]
+    /// A manifest whose rows have a `label`: measure how often the right one of them is named
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+
+    /// What a class is called, {} being its label; several are averaged [default: "a photo of a {}"]
+    #[arg(long, value_name = "TEXT", requires = "labels")]
+    pub(crate) prompt: Vec<String>,
+
+    /// The images' directory or tar [default: where the pairs or labels are]
     #[arg(long, value_name = "PATH")]
     pub(crate) images: Option<PathBuf>,
 
-    /// Only pairs of this split
+    /// Only rows of this split
     #[arg(long)]
     pub(crate) split: Option<String>,
 

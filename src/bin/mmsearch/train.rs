@@ -1,18 +1,24 @@
 //! `mmsearch train`.
 
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 
 use anyhow::Result;
-use mmsearch::train::{Recipe, TrainEvent, TrainOptions, train};
+use mmsearch::eval::Retrieval;
+use mmsearch::media::PairSource;
+use mmsearch::train::{
+    Init, Recipe, TextMode, TowerMode, TrainEvent, TrainOptions, TrainReport, train,
+};
 use serde::Serialize;
 
-use crate::cli::{Cli, TrainArgs};
+use crate::cli::{Cli, HalfArg, TrainArgs};
 use crate::eval::{HEADER, RecallLine, recall_row};
 use crate::exit::{Exit, tell};
+use crate::model::{Named, named};
 use crate::output::Output;
 use crate::progress::{Interrupt, counting_bar};
 
-/// An epoch in JSON.
+/// An epoch in JSON; 0 is the model begun with.
 #[derive(Serialize)]
 struct EpochLine {
     epoch: u64,
@@ -22,11 +28,22 @@ struct EpochLine {
     best: bool,
 }
 
+impl EpochLine {
+    fn new(epoch: u64, epochs: u64, val: &Retrieval, best: bool) -> Self {
+        let (text_to_image, image_to_text) = ((&val.text_to_image).into(), (&val.image_to_text).into());
+        Self { epoch, epochs, text_to_image, image_to_text, best }
+    }
+}
+
+/// Starts from a model that there is; needs pairs of one's own.
+const ADAPT: &str = include_str!("../../../recipes/adapt.json");
+
 pub(crate) fn run(cli: &Cli, arguments: &TrainArgs) -> Result<Exit> {
-    let recipe = Recipe::read(&arguments.recipe)?;
+    let recipe = recipe(cli, arguments)?;
     let options = TrainOptions {
         data: arguments.data.clone(),
         run: arguments.out.clone(),
+        cache: arguments.cache.clone(),
         resume: arguments.resume,
         device: cli.device.into(),
     };
@@ -45,6 +62,14 @@ pub(crate) fn run(cli: &Cli, arguments: &TrainArgs) -> Result<Exit> {
                 bar.set_length(*total as u64);
                 bar.set_position(*done as u64);
             }
+            TrainEvent::WarmUp { done, total } => {
+                if bar.message() != "steps of the warm-up" {
+                    bar.finish_and_clear();
+                    bar = counting_bar("steps of the warm-up");
+                }
+                bar.set_length(*total);
+                bar.set_position(*done);
+            }
             TrainEvent::Step { done, total, loss } => {
                 if bar.message() != "steps" {
                     bar.finish_and_clear();
@@ -57,21 +82,24 @@ pub(crate) fn run(cli: &Cli, arguments: &TrainArgs) -> Result<Exit> {
                 bar.set_position(*done);
                 bar.set_prefix(format!("loss {loss:.3}"));
             }
+            TrainEvent::Before { val } => {
+                bar.finish_and_clear();
+                bar = counting_bar("steps");
+                let shown = match arguments.json {
+                    true => output.json(&EpochLine::new(0, recipe.epochs, val, false)),
+                    false => table(&mut output, "before", val),
+                };
+                if let Err(error) = shown.and_then(|()| output.flush()) {
+                    failed = Some(error);
+                    return ControlFlow::Break(());
+                }
+            }
             TrainEvent::Epoch { epoch, val, best } => {
                 let shown = bar.suspend(|| match arguments.json {
-                    true => output.json(&EpochLine {
-                        epoch: *epoch,
-                        epochs: recipe.epochs,
-                        text_to_image: (&val.text_to_image).into(),
-                        image_to_text: (&val.image_to_text).into(),
-                        best: *best,
-                    }),
+                    true => output.json(&EpochLine::new(*epoch, recipe.epochs, val, *best)),
                     false => {
                         let star = if *best { ", the best so far" } else { "" };
-                        output
-                            .line(&format!("epoch {epoch} of {}{star}\n{HEADER}", recipe.epochs))?;
-                        output.line(&recall_row("text → image", &val.text_to_image))?;
-                        output.line(&recall_row("image → text", &val.image_to_text))
+                        table(&mut output, &format!("epoch {epoch} of {}{star}", recipe.epochs), val)
                     }
                 });
                 if let Err(error) = shown.and_then(|()| output.flush()) {
@@ -87,10 +115,70 @@ pub(crate) fn run(cli: &Cli, arguments: &TrainArgs) -> Result<Exit> {
         return Err(error.into());
     }
     let report = report?;
-    tell(&format!(
-        "epoch {} was the best; its model is {}",
-        report.best_epoch,
-        report.model.display()
-    ));
-    Ok(if passed_over { Exit::Skipped } else { Exit::Done })
+    tell(&outcome(&report));
+    Ok(match report.model {
+        None => Exit::NothingFound,
+        Some(_) if passed_over => Exit::Skipped,
+        Some(_) => Exit::Done,
+    })
+}
+
+/// What the run brought, in a sentence.
+fn outcome(report: &TrainReport) -> String {
+    let mean = |r: &Retrieval| (r.text_to_image.r10 + r.image_to_text.r10) / 2.0;
+    match (&report.model, &report.before) {
+        (None, _) => "it did not help: no epoch was better on the val pairs than the model begun with, which stays; \
+                      more pairs, or fewer epochs at a lower learning_rate, may"
+            .into(),
+        (Some(model), Some(before)) => format!(
+            "it helped: mean R@10 went from {:.1} to {:.1} in epoch {}; the model is {}",
+            mean(before),
+            mean(&report.after),
+            report.best_epoch,
+            model.display()
+        ),
+        (Some(model), None) => {
+            format!("epoch {} was the best; its model is {}", report.best_epoch, model.display())
+        }
+    }
+}
+
+fn table(output: &mut Output, title: &str, val: &Retrieval) -> std::io::Result<()> {
+    output.line(&format!("{title}\n{HEADER}"))?;
+    output.line(&recall_row("text → image", &val.text_to_image))?;
+    output.line(&recall_row("image → text", &val.image_to_text))
+}
+
+/// The recipe file, or the built-in one for a model and pairs of one's own; then what the command line changes.
+fn recipe(cli: &Cli, arguments: &TrainArgs) -> Result<Recipe> {
+    let mut recipe = match &arguments.recipe {
+        Some(file) => Recipe::read(file)?,
+        None => {
+            let mut recipe = Recipe::parse(ADAPT).map_err(anyhow::Error::msg)?;
+            recipe.init = match named(cli.model.as_deref())? {
+                Named::Mini => Init::Model { dir: None },
+                // Absolute, since a recipe's paths start from --data.
+                Named::Directory(dir) => Init::Model { dir: Some(std::path::absolute(dir)?) },
+            };
+            recipe
+        }
+    };
+    let source = |captions: &PathBuf| -> Result<PairSource> {
+        Ok(PairSource { captions: std::path::absolute(captions)?, images: None, split: None })
+    };
+    if !arguments.pairs.is_empty() {
+        recipe.pairs = arguments.pairs.iter().map(source).collect::<Result<_>>()?;
+    }
+    if let Some(val) = &arguments.val {
+        recipe.val = source(val)?;
+    }
+    if !arguments.freeze.is_empty() {
+        let frozen = |half| arguments.freeze.contains(&half);
+        recipe.image_tower =
+            if frozen(HalfArg::Image) { TowerMode::Frozen } else { TowerMode::Trained };
+        recipe.text_tower =
+            if frozen(HalfArg::Text) { TextMode::Frozen } else { TextMode::Trained };
+    }
+    recipe.epochs = arguments.epochs.unwrap_or(recipe.epochs);
+    Ok(recipe)
 }

@@ -3,12 +3,13 @@
 use tch::Tensor;
 
 use super::{Init, Linear, TensorSpec, Weights};
-use crate::encoder::config::{Activation, Head};
+use crate::encoder::config::{Activation, Head, Output};
 
-/// `h = act(W x + b)` for each hidden layer, then a linear one; tensors `PREFIX.0.weight`, `PREFIX.0.bias`, ….
+/// `h = act(W x + b)` for each hidden layer, then one without; tensors `PREFIX.0.weight`, `PREFIX.0.bias`, ….
 pub(crate) struct HeadLayers {
     layers: Vec<Linear>,
     activation: Activation,
+    output: Output,
 }
 
 pub(super) fn specs(config: &Head, n_in: i64, dim: i64, prefix: &str) -> Vec<TensorSpec> {
@@ -26,21 +27,63 @@ impl HeadLayers {
         let layers = (0..=config.hidden.len())
             .map(|i| Linear::new(weights, &format!("{prefix}.{i}")))
             .collect();
-        Self { layers, activation: config.activation }
+        Self { layers, activation: config.activation, output: config.output }
     }
 
     /// Features `[n, features]` to unit vectors `[n, dim]`.
     pub(crate) fn forward(&self, features: &Tensor) -> Tensor {
-        let (last, hidden) = self.layers.split_last().expect("a head has a linear layer");
-        let mut x = features.shallow_clone();
-        for layer in hidden {
-            x = self.activation.forward(&layer.forward(&x));
+        self.project(&self.hidden(features))
+    }
+
+    /// Features to the activations of the last hidden layer `[n, hidden]`, or the features if there is none.
+    pub(crate) fn hidden(&self, features: &Tensor) -> Tensor {
+        let hidden = &self.layers[..self.layers.len() - 1];
+        hidden.iter().fold(features.shallow_clone(), |x, layer| {
+            self.activation.forward(&layer.forward(&x))
+        })
+    }
+
+    /// What [`Self::hidden`] gave to unit vectors `[n, dim]`.
+    pub(crate) fn project(&self, hidden: &Tensor) -> Tensor {
+        let x = self.layers.last().expect("a head has a layer").forward(hidden);
+        match self.output {
+            Output::Linear => unit(&x),
+            Output::Relu => unit(&x.relu()),
         }
-        unit(&last.forward(&x))
     }
 }
 
 /// Rows scaled to length 1. A zero row stays zero, which [`crate::Embedding`] refuses.
 pub(crate) fn unit(x: &Tensor) -> Tensor {
     x / x.norm_scalaropt_dim(2.0, [-1i64].as_slice(), true).clamp_min(1e-12)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encoder::config::Activation;
+
+    #[test]
+    fn layers_and_output_equal_the_sum_by_hand() {
+        let weights = |pairs: [(&str, Tensor); 4]| {
+            Weights(pairs.into_iter().map(|(name, t)| (name.to_string(), t)).collect())
+        };
+        let weights = weights([
+            ("h.0.weight", Tensor::from_slice2(&[[1.0f32, 1.0], [1.0, -1.0]])),
+            ("h.0.bias", Tensor::from_slice(&[0.0f32, -1.0])),
+            ("h.1.weight", Tensor::from_slice2(&[[3.0f32, 0.0], [-4.0, 0.0]])),
+            ("h.1.bias", Tensor::from_slice(&[0.0f32, 0.0])),
+        ]);
+        // Hidden: relu(1 + 0), relu(1 - 0 - 1) = 1, 0; last: 3, -4.
+        for (output, expected) in [(Output::Linear, [0.6, -0.8]), (Output::Relu, [1.0, 0.0])] {
+            let config = Head { hidden: vec![2], activation: Activation::Relu, output };
+            let found = HeadLayers::new(&config, &weights, "h")
+                .forward(&Tensor::from_slice2(&[[1.0f32, 0.0]]));
+            let found: Vec<f32> = Vec::try_from(found.view(-1)).unwrap();
+            assert!(
+                found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6),
+                "{output:?}: {found:?}"
+            );
+        }
+    }
 }

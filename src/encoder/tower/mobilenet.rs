@@ -86,10 +86,43 @@ impl MobilenetLayers {
         Self { convs, activation: config.activation }
     }
 
-    /// Pixels `[n, 3, size, size]` to features `[n, features]`.
-    pub(super) fn forward(&self, pixels: &Tensor) -> Tensor {
-        let mut outputs = vec![pixels.shallow_clone()];
-        for (i, conv) in self.convs.iter().enumerate() {
+    /// Number of convolutions.
+    pub(super) fn len(&self) -> usize {
+        self.convs.len()
+    }
+
+    /// Whether the tower can be cut before convolution `at`: no residual connection reaches across.
+    pub(super) fn can_cut(&self, at: usize) -> bool {
+        let crosses =
+            |(i, conv): (usize, &Conv)| conv.plan.residual.is_some_and(|back| i + 1 - back < at);
+        at <= self.len() && !self.convs.iter().enumerate().skip(at).any(crosses)
+    }
+
+    /// Pixels `[n, 3, size, size]` to the maps `[n, channels, height, width]` before convolution `end`; after the
+    /// last one to features `[n, features]`.
+    pub(super) fn front(&self, pixels: &Tensor, end: usize) -> Tensor {
+        self.pooled(self.run(pixels, 0, end), end)
+    }
+
+    /// What [`Self::front`] gave for `start` to features `[n, features]`.
+    pub(super) fn back(&self, maps: &Tensor, start: usize) -> Tensor {
+        match start == self.len() {
+            true => maps.shallow_clone(),
+            false => self.pooled(self.run(maps, start, self.len()), self.len()),
+        }
+    }
+
+    fn pooled(&self, maps: Tensor, end: usize) -> Tensor {
+        match end == self.len() {
+            true => maps.mean_dim([2i64, 3].as_slice(), false, None),
+            false => maps,
+        }
+    }
+
+    /// Convolutions `start..end`.
+    fn run(&self, x: &Tensor, start: usize, end: usize) -> Tensor {
+        let mut outputs = vec![x.shallow_clone()];
+        for (i, conv) in self.convs[start..end].iter().enumerate() {
             let mut x = conv.forward(&outputs[i]); // [n, channels, height, width]
             if conv.plan.activated {
                 x = self.activation.forward(&x);
@@ -99,8 +132,7 @@ impl MobilenetLayers {
             }
             outputs.push(x);
         }
-        let last = outputs.last().expect("there is a stem");
-        last.mean_dim([2i64, 3].as_slice(), false, None)
+        outputs.swap_remove(end - start)
     }
 }
 

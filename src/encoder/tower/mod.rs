@@ -111,9 +111,40 @@ impl ImageTower {
 
     /// Normalised pixels `[n, 3, size, size]` to features `[n, features]`.
     pub(crate) fn forward(&self, pixels: &Tensor) -> Tensor {
+        self.front(pixels, self.n_layers())
+    }
+
+    /// Number of layers, counted as a training recipe counts them.
+    pub(crate) fn n_layers(&self) -> usize {
         match self {
-            Self::Mobilenet(tower) => tower.forward(pixels),
+            Self::Mobilenet(tower) => tower.len(),
         }
+    }
+
+    /// Whether [`Self::front`] may end before layer `at`.
+    pub(crate) fn can_cut(&self, at: usize) -> bool {
+        match self {
+            Self::Mobilenet(tower) => tower.can_cut(at),
+        }
+    }
+
+    /// What layer `end` gets, or features `[n, features]` if there is no such layer.
+    pub(crate) fn front(&self, pixels: &Tensor, end: usize) -> Tensor {
+        match self {
+            Self::Mobilenet(tower) => tower.front(pixels, end),
+        }
+    }
+
+    /// From what layer `start` gets to features `[n, features]`.
+    pub(crate) fn back(&self, maps: &Tensor, start: usize) -> Tensor {
+        match self {
+            Self::Mobilenet(tower) => tower.back(maps, start),
+        }
+    }
+
+    /// The layer that a tensor belongs to, by its name; `None` if it is none of an image tower's.
+    pub(crate) fn layer_of(name: &str) -> Option<usize> {
+        name.strip_prefix("image_tower.conv")?.split('.').next()?.parse().ok()
     }
 }
 
