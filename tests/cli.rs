@@ -357,10 +357,39 @@ fn where_the_library_lies() {
     assert!(place.root().join("third/catalog.db").exists());
 }
 
+/// The fake model knows the colours by name, so it names them all; and all but one where two labels are exchanged.
+#[test]
+fn classes_are_named_by_their_labels() {
+    let place = three_photos();
+    let rows = |labels: [&str; 3]| {
+        let files = ["red.png", "green.png", "deep/blue.png"];
+        let row = |(file, label)| format!("{{\"image\":\"{file}\",\"label\":\"{label}\"}}\n");
+        let unlabelled = r#"{"image":"red.png","captions":["no label"],"split":"other"}"#;
+        files.into_iter().zip(labels).map(row).collect::<String>() + unlabelled + "\n"
+    };
+    let path = place.root().join("photos/labels.jsonl");
+    let top1 = |labels: [&str; 3], more: &[&str]| {
+        fs::write(&path, rows(labels)).unwrap();
+        let arguments = ["eval", "--labels", "photos/labels.jsonl", "--json"];
+        let (code, stdout, stderr) = run(&place, &[&arguments, more].concat());
+        assert_eq!((code, stderr.as_str()), (0, ""));
+        let line = json_lines(&stdout).remove(0);
+        assert_eq!((&line["images"], &line["classes"]), (&3.into(), &3.into()), "{line}");
+        line["top1"].as_f64().unwrap()
+    };
+    assert_eq!(top1(["red", "green", "blue"], &[]), 100.0);
+    assert_eq!(top1(["red", "green", "blue"], &["--prompt", "{}", "--prompt", "one {}"]), 100.0);
+    assert!((top1(["red", "blue", "green"], &[]) - 100.0 / 3.0).abs() < 0.01, "the control");
+    let (_, table, _) = run(&place, &["eval", "--labels", "photos/labels.jsonl"]);
+    assert!(table.starts_with("top-1  top-5") && table.contains(" 33.3  100.0"), "{table}");
+}
+
 #[test]
 fn wrong_usage() {
     let place = three_photos();
     run(&place, &["index", "photos"]);
+    fs::write(place.root().join("photos/labels.jsonl"), r#"{"image":"red.png","label":"red"}"#)
+        .unwrap();
     for arguments in [
         &["query"][..],
         &["query", "--text", " "],
@@ -368,6 +397,11 @@ fn wrong_usage() {
         &["query", "--text", "red", "-k", "10001"],
         &["query", "--text", "red", "--image", "photos/red.png"],
         &["index"],
+        &["eval"],
+        &["eval", "--pairs", "photos", "--labels", "photos/labels.jsonl"],
+        &["eval", "--labels", "photos/labels.jsonl", "--prompt", "a dog"],
+        &["train", "--out", "run"],
+        &["train", "--out", "run", "--pairs", "photos"],
         &["dance"],
     ] {
         let (code, stdout, stderr) = run(&place, arguments);

@@ -19,7 +19,8 @@ use mmsearch::encoder::{Device, DualEncoder, Encoder};
 use mmsearch::eval::{evaluate, evaluate_labels};
 use mmsearch::media::{Limits, PairSource, Pairs};
 use mmsearch::train::{
-    Classes, Init, LossKind, Recipe, StorageKind, TextMode, TowerMode, TrainEvent, TrainOptions, train,
+    Classes, Init, LossKind, Recipe, StorageKind, TextMode, TowerMode, TrainEvent, TrainOptions,
+    train,
 };
 
 const COLOURS: [(&str, [u8; 3]); 8] = [

@@ -35,11 +35,8 @@ pub fn zero_shot(images: &[Embedding], classes: &[Embedding], truth: &[usize]) -
         of_class[class].1 += 1;
     }
     let percent = |n: usize, of: usize| 100.0 * n as f64 / of.max(1) as f64;
-    let seen: Vec<f64> = of_class
-        .iter()
-        .filter(|(_, n)| *n > 0)
-        .map(|&(n_right, n)| percent(n_right, n))
-        .collect();
+    let seen: Vec<f64> =
+        of_class.iter().filter(|(_, n)| *n > 0).map(|&(n_right, n)| percent(n_right, n)).collect();
     ZeroShot {
         top1: percent(top1, images.len()),
         top5: percent(top5, images.len()),

@@ -38,18 +38,24 @@ pub(super) fn svg(rows: &[Row]) -> String {
         let share = f64::from(tick) / 5.0;
         let (at, value) = (y(share), top * share);
         let (left, right) = (MARGIN, WIDTH - MARGIN);
-        line(&mut out, &format!(
-            "<path d=\"M{left} {at:.1}H{right}\" stroke=\"#dddddd\"/>\
+        line(
+            &mut out,
+            &format!(
+                "<path d=\"M{left} {at:.1}H{right}\" stroke=\"#dddddd\"/>\
              <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{value:.0}</text>",
-            left - 6.0,
-            at + 4.0
-        ));
+                left - 6.0,
+                at + 4.0
+            ),
+        );
     }
     for (epoch, anchor) in [(0.0, "start"), (last, "end")] {
         let (at, below) = (x(epoch), HEIGHT - MARGIN + 18.0);
-        line(&mut out, &format!(
-            "<text x=\"{at:.1}\" y=\"{below:.1}\" text-anchor=\"{anchor}\">epoch {epoch:.0}</text>"
-        ));
+        line(
+            &mut out,
+            &format!(
+                "<text x=\"{at:.1}\" y=\"{below:.1}\" text-anchor=\"{anchor}\">epoch {epoch:.0}</text>"
+            ),
+        );
     }
     for (i, (name, colour, value)) in LINES.into_iter().enumerate() {
         let scale = if name == "loss" { largest(value) } else { top };
@@ -64,11 +70,14 @@ pub(super) fn svg(rows: &[Row]) -> String {
             _ => name.to_string(),
         };
         let at = MARGIN + 190.0 * i as f64;
-        line(&mut out, &format!(
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\
+        line(
+            &mut out,
+            &format!(
+                "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\
              <text x=\"{at:.1}\" y=\"24\" fill=\"{colour}\">{label}</text>",
-            points.join(" ")
-        ));
+                points.join(" ")
+            ),
+        );
     }
     line(&mut out, "</svg>");
     out
@@ -103,7 +112,10 @@ mod tests {
         let svg = svg(&rows(&log.join("\n")));
         // Inside the margins the picture is 544 wide and 264 high; the axis ends at 20 %.
         assert!(svg.contains("points=\"48.0,312.0 320.0,114.0 592.0,48.0\""), "{svg}");
-        assert!(svg.contains("points=\"320.0,48.0 592.0,246.0\""), "the loss has no epoch 0: {svg}");
+        assert!(
+            svg.contains("points=\"320.0,48.0 592.0,246.0\""),
+            "the loss has no epoch 0: {svg}"
+        );
         assert!(svg.contains("epoch 2") && svg.ends_with("</svg>\n"));
         assert!(!self::svg(&[]).contains("NaN"));
     }

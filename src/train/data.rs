@@ -1,27 +1,23 @@
 //! What a run trains on, ready to be drawn from: features or pictures, token ids, and who belongs to whom.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::collections::HashMap;
 
 use tch::{Kind, Tensor};
 
-use crate::encoder::checkpoint::Checkpoint;
 use crate::encoder::config::ModelConfig;
 use crate::encoder::dual::{guarded, image_input};
-use crate::encoder::files::read_file;
 use crate::encoder::tokenizer::Tokenizer;
-use crate::error::{Error, Result, io_at};
-use crate::eval::PLACEHOLDER;
+use crate::error::{Result, io_at};
 use crate::media::{Limits, PairSource, Pairs, in_parallel, paraphrases};
 use crate::pixels::Pixels;
-use crate::train::features::{self, Augment, FeatureJob, view};
-use crate::train::model::{Model, start_model};
-use crate::train::recipe::{Classes, Init, Recipe, TextMode};
-use crate::train::run::{Run, write_atomically};
-use crate::train::synthetic::Synthesizer;
-use crate::train::{TrainEvent, TrainOptions, TrainProgress, tell, vocab};
+use crate::train::features::{Augment, view};
+use crate::train::model::Model;
+use crate::train::recipe::{Classes, Recipe, TextMode};
+use crate::train::run::Run;
+use crate::train::sets::{ClassSet, ImageSet, SetReader, tokenizer};
+use crate::train::{TrainEvent, TrainOptions, TrainProgress, tell};
 
-/// Texts that go through a frozen tower at once.
+/// Texts that go through the tower at once.
 const TEXT_BATCH: usize = 256;
 
 /// Everything that is read before the first step.
@@ -38,29 +34,6 @@ pub(super) struct TrainingSet {
     frozen_texts: Option<FrozenTexts>,
     augment: Augment,
     device: tch::Device,
-}
-
-/// Images of one source with their captions.
-pub(super) struct ImageSet {
-    pairs: Pairs,
-    captions: Vec<Vec<Vec<i64>>>,
-    /// `[images · views, …]`, what the tower's frozen layers give; `None` if there are none.
-    features: Option<Tensor>,
-    n_views: usize,
-    config: ModelConfig,
-    device: tch::Device,
-}
-
-/// Images with a class name, and the classifier that knows the names.
-struct ClassSet {
-    images: ImageSet,
-    /// Token ids of every class, for each prompt.
-    names: Vec<Vec<Vec<i64>>>,
-    /// `[classes, features]`.
-    weight: Tensor,
-    /// `[classes]`.
-    bias: Tensor,
-    synthesizer: Option<Synthesizer>,
 }
 
 struct FrozenTexts {
@@ -117,8 +90,16 @@ impl TrainingSet {
         let tokenizer = Tokenizer::parse(&tokenizer_json, config, &run.path("tokenizer.json"))?;
         let augment =
             Augment { least_area: recipe.least_area, colour_jitter: recipe.colour_jitter };
-        let mut reader =
-            SetReader { recipe, config, cache, model, augment, tokenizer: &tokenizer, device, progress };
+        let mut reader = SetReader {
+            recipe,
+            config,
+            cache,
+            model,
+            augment,
+            tokenizer: &tokenizer,
+            device,
+            progress,
+        };
         let sets = train.into_iter().enumerate();
         let train = sets
             .map(|(i, pairs)| reader.read(pairs, &format!("train-{i}"), recipe.views))
@@ -174,7 +155,7 @@ impl TrainingSet {
         batches
     }
 
-    /// Draws a step's views, captions, paraphrases and class names. Without `images` it is a step of the warm-up.
+    /// Draws a step's views, captions, paraphrases and class names.
     pub(super) fn batch(
         &self,
         recipe: &Recipe,
@@ -182,13 +163,17 @@ impl TrainingSet {
         images: &[usize],
         step: u64,
     ) -> Result<Batch> {
-        let purpose = if images.is_empty() { 3 } else { 2 };
-        let mut rng = generator(recipe.seed, purpose, step);
-        let mut shown: Vec<(&ImageSet, usize)> =
-            images.iter().map(|&image| self.images[image]).map(|(s, i)| (&self.train[s], i)).collect();
-        if let (Some(set), Some(classes)) = (&self.classes, &recipe.classes) {
+        let mut rng = generator(recipe.seed, 2, step);
+        let mut shown: Vec<(&ImageSet, usize)> = images
+            .iter()
+            .map(|&image| self.images[image])
+            .map(|(set, i)| (&self.train[set], i))
+            .collect();
+        let classes = self.classes.as_ref().zip(recipe.classes.as_ref());
+        if let Some((set, classes)) = classes {
             let all: Vec<usize> = (0..set.images.pairs.len()).collect();
-            shown.extend(choose(&mut rng, &all, classes.batch).into_iter().map(|&i| (&set.images, i)));
+            let chosen = choose(&mut rng, &all, classes.batch);
+            shown.extend(chosen.into_iter().map(|&i| (&set.images, i)));
         }
         let (mut ids, mut owner) = (Vec::new(), Vec::new());
         for (b, &(set, i)) in shown.iter().enumerate() {
@@ -197,49 +182,61 @@ impl TrainingSet {
                 owner.push(b as i64);
             }
         }
-        let n_paraphrases = recipe.paraphrase_batch.min(self.paraphrases.len());
-        let (mut left, mut right) = (Vec::new(), Vec::new());
-        for _ in 0..n_paraphrases {
-            let group = &self.paraphrases[rng.usize(0..self.paraphrases.len())];
-            let two = choose(&mut rng, group, 2);
-            left.push(self.with_dropout(two[0], recipe.word_dropout, &mut rng));
-            right.push(self.with_dropout(two[1], recipe.word_dropout, &mut rng));
-        }
-        ids.extend(left);
-        ids.extend(right);
-        if let Some(classes) = &self.classes {
-            ids.extend(classes.names[rng.usize(0..classes.names.len())].iter().cloned());
+        let paraphrases = self.draw_paraphrases(recipe, &mut rng);
+        let n_paraphrases = paraphrases.len() as i64 / 2;
+        ids.extend(paraphrases);
+        if let Some((set, _)) = classes {
+            let one = |names: &Vec<Vec<i64>>| names[rng.usize(0..names.len())].clone();
+            ids.extend(set.names.iter().map(one));
         }
         let front = self.front(&shown, &mut rng)?;
-        let lesson = match (&self.classes, &recipe.classes) {
-            (Some(set), Some(classes)) => Some(set.teach(recipe, classes, model, &front, &mut rng)?),
-            _ => None,
+        let teach = |(set, classes): (&ClassSet, &Classes)| {
+            set.teach(recipe, classes, model, &front, &mut rng)
         };
-        let features = match shown.is_empty() {
-            true => front.shallow_clone(),
-            false => guarded(|| model.image_tower.back(&front, model.n_frozen))?,
-        };
+        let lesson = classes.map(teach).transpose()?;
+        let features = guarded(|| model.image_tower.back(&front, model.n_frozen))?;
         Ok(Batch {
             dropout: dropout(recipe.feature_dropout, &features, &mut rng),
             features,
             texts: self.text_features(model, &ids)?,
             owner: Tensor::from_slice(&owner).to_device(self.device),
-            n_paraphrases: n_paraphrases as i64,
+            n_paraphrases,
             lesson,
         })
+    }
+
+    /// Features of the left and then of the right halves of a warm-up step's paraphrases.
+    pub(super) fn warm_up_batch(
+        &self,
+        recipe: &Recipe,
+        model: &Model,
+        step: u64,
+    ) -> Result<Tensor> {
+        let mut rng = generator(recipe.seed, 3, step);
+        self.text_features(model, &self.draw_paraphrases(recipe, &mut rng))
+    }
+
+    /// Token ids of two texts of each of some groups: all the first ones, then all the second ones.
+    fn draw_paraphrases(&self, recipe: &Recipe, rng: &mut fastrand::Rng) -> Vec<Vec<i64>> {
+        let (mut left, mut right) = (Vec::new(), Vec::new());
+        for _ in 0..recipe.paraphrase_batch.min(self.paraphrases.len()) {
+            let group = &self.paraphrases[rng.usize(0..self.paraphrases.len())];
+            let two = choose(rng, group, 2);
+            left.push(self.with_dropout(two[0], recipe.word_dropout, rng));
+            right.push(self.with_dropout(two[1], recipe.word_dropout, rng));
+        }
+        left.append(&mut right);
+        left
     }
 
     /// What the frozen layers give for a random view of each image, in order; pixels if there are none.
     fn front(&self, shown: &[(&ImageSet, usize)], rng: &mut fastrand::Rng) -> Result<Tensor> {
         let n_views = self.train[0].n_views;
-        if shown.is_empty() {
-            let n_features = self.val.config.image_features();
-            return Ok(Tensor::zeros([0, n_features], (Kind::Float, self.device)));
-        }
         if self.train[0].features.is_none() {
             let seeds: Vec<u64> = shown.iter().map(|_| rng.u64(..)).collect();
             // Tensors are not shared between threads; the decoders see the pairs only.
-            let places: Vec<(&Pairs, usize)> = shown.iter().map(|(set, i)| (&set.pairs, *i)).collect();
+            let places: Vec<(&Pairs, usize)> =
+                shown.iter().map(|(set, i)| (&set.pairs, *i)).collect();
             let (preprocess, augment) = (&self.val.config.preprocess, &self.augment);
             let views = in_parallel(places.len(), |b| {
                 let (pairs, i) = places[b];
@@ -263,8 +260,25 @@ impl TrainingSet {
                 let rows = Tensor::from_slice(&rows).to_device(self.device);
                 Ok(frozen.features.index_select(0, &rows))
             }
-            None => guarded(|| model.text_features(&self.tokenizer.pad(ids, self.device))),
+            None => self.tower_features(model, ids),
         }
+    }
+
+    /// Features of token ids by the text tower. Texts of like length share a batch: a name of three tokens should not be
+    /// padded to a caption's thirty.
+    fn tower_features(&self, model: &Model, ids: &[Vec<i64>]) -> Result<Tensor> {
+        let mut order: Vec<usize> = (0..ids.len()).collect();
+        order.sort_by_key(|&i| ids[i].len());
+        let mut place = vec![0i64; ids.len()];
+        order.iter().enumerate().for_each(|(at, &i)| place[i] = at as i64);
+        let mut chunks = Vec::new();
+        for chunk in order.chunks(TEXT_BATCH) {
+            let texts: Vec<Vec<i64>> = chunk.iter().map(|&i| ids[i].clone()).collect();
+            let batch = self.tokenizer.pad(&texts, self.device);
+            chunks.push(guarded(|| model.text_features(&batch))?);
+        }
+        let place = Tensor::from_slice(&place).to_device(self.device);
+        guarded(|| Tensor::cat(&chunks, 0).index_select(0, &place))
     }
 
     /// Puts every text of the run through the text tower.
@@ -324,204 +338,6 @@ impl ClassSet {
         })?;
         Ok(Lesson { synthetic, teacher })
     }
-}
-
-impl ImageSet {
-    /// Features `[n, features]` of the plain view of every image.
-    pub(super) fn features(&self, model: &Model) -> Result<Tensor> {
-        let (pairs, preprocess) = (&self.pairs, &self.config.preprocess);
-        let mut rows = Vec::new();
-        for start in (0..pairs.len()).step_by(features::BATCH) {
-            let n = features::BATCH.min(pairs.len() - start);
-            let front = match &self.features {
-                Some(features) => {
-                    let plain = features.slice(0, None, None, self.n_views as i64);
-                    let plain = plain.narrow(0, start as i64, n as i64);
-                    plain.to_device(self.device).to_kind(Kind::Float)
-                }
-                None => {
-                    let views = in_parallel(n, |i| view(&pairs.pixels(start + i)?, preprocess, None));
-                    let views = views.into_iter().collect::<Result<Vec<_>>>()?;
-                    image_input(&views, preprocess, self.device)?
-                }
-            };
-            rows.push(guarded(|| model.image_tower.back(&front, model.n_frozen))?);
-        }
-        Ok(Tensor::cat(&rows, 0))
-    }
-
-    /// All captions and the image of each.
-    pub(super) fn texts(&self) -> (Vec<Vec<i64>>, Vec<usize>) {
-        let of_image = |(i, captions): (usize, &Vec<Vec<i64>>)| {
-            captions.iter().map(move |c| (c.clone(), i)).collect()
-        };
-        self.captions.iter().enumerate().flat_map::<Vec<_>, _>(of_image).unzip()
-    }
-
-    fn feature_row(&self, i: usize, view: usize) -> Tensor {
-        let features = self.features.as_ref().expect("frozen layers have features");
-        features.get((i * self.n_views + view) as i64)
-    }
-}
-
-/// Turns pairs into sets: features computed or found again, captions as token ids.
-struct SetReader<'a, 'p> {
-    recipe: &'a Recipe,
-    config: &'a ModelConfig,
-    cache: &'a Path,
-    model: &'a Model,
-    augment: Augment,
-    tokenizer: &'a Tokenizer,
-    device: tch::Device,
-    progress: &'a mut TrainProgress<'p>,
-}
-
-impl SetReader<'_, '_> {
-    fn read(&mut self, mut pairs: Pairs, name: &str, n_random: usize) -> Result<ImageSet> {
-        pairs.drop_uncaptioned();
-        let features = self.front(&mut pairs, name, n_random)?;
-        let ids = |pair: &crate::media::Pair| {
-            pair.captions.iter().map(|text| self.tokenizer.ids(text)).collect()
-        };
-        let captions = pairs.iter().map(ids).collect::<Result<Vec<Vec<_>>>>()?;
-        Ok(self.set(pairs, captions, features, n_random))
-    }
-
-    /// Images with a label; their captions are the prompts with it.
-    fn read_classes(&mut self, mut pairs: Pairs, classes: &Classes, data: &Path) -> Result<ClassSet> {
-        pairs.drop_unlabelled();
-        let labels: Vec<String> = pairs.iter().filter_map(|pair| pair.label.clone()).collect();
-        let ids = |prompt: &String, label: &String| {
-            self.tokenizer.ids(&prompt.replace(PLACEHOLDER, label))
-        };
-        let mut distinct: Vec<&String> = Vec::new();
-        for label in &labels {
-            if !distinct.contains(&label) {
-                distinct.push(label);
-            }
-        }
-        let names = classes.prompts.iter().map(|prompt| {
-            distinct.iter().map(|label| ids(prompt, label)).collect::<Result<Vec<_>>>()
-        });
-        let names = names.collect::<Result<Vec<_>>>()?;
-        let path = data.join(&classes.classifier);
-        let checkpoint = Checkpoint::parse(read_file(&path)?.into(), &path)?;
-        let n_classes = distinct.len() as i64;
-        checkpoint.expect_shape("fc.weight", &[n_classes, self.config.image_features()])?;
-        checkpoint.expect_shape("fc.bias", &[n_classes])?;
-        let (weight, bias) =
-            (checkpoint.tensor("fc.weight", self.device)?, checkpoint.tensor("fc.bias", self.device)?);
-
-        let features = self.front(&mut pairs, "classes", self.recipe.views)?;
-        let prompted = |pair: &crate::media::Pair| {
-            let label = pair.label.as_ref().expect("unlabelled ones are left out");
-            classes.prompts.iter().map(|prompt| ids(prompt, label)).collect()
-        };
-        let captions = pairs.iter().map(prompted).collect::<Result<Vec<Vec<_>>>>()?;
-        let images = self.set(pairs, captions, features, self.recipe.views);
-        let synthesizer = (classes.synthetic > 0).then(|| {
-            let class = |pair: &crate::media::Pair| {
-                distinct.iter().position(|label| Some(*label) == pair.label.as_ref())
-            };
-            let of_image: Vec<i64> =
-                images.pairs.iter().filter_map(class).map(|class| class as i64).collect();
-            let features = images.features(self.model)?;
-            guarded(|| Synthesizer::new(&features, &of_image, &weight))
-        });
-        Ok(ClassSet { images, names, weight, bias, synthesizer: synthesizer.transpose()? })
-    }
-
-    fn set(
-        &self,
-        pairs: Pairs,
-        captions: Vec<Vec<Vec<i64>>>,
-        features: Option<Tensor>,
-        n_random: usize,
-    ) -> ImageSet {
-        let (config, device) = (self.config.clone(), self.device);
-        ImageSet { pairs, captions, features, n_views: 1 + n_random, config, device }
-    }
-
-    /// What the frozen layers give for the images, kept from before or computed now; images that cannot be read
-    /// leave `pairs`, and everything that was passed over is told.
-    fn front(&mut self, pairs: &mut Pairs, name: &str, n_random: usize) -> Result<Option<Tensor>> {
-        let mut features = None;
-        if self.model.n_frozen == 0 {
-            pairs.drop_unreadable();
-        } else {
-            let made = self.frozen_features(pairs, name, n_random)?;
-            pairs.retain(&made.readable);
-            let n_lost = made.readable.iter().filter(|kept| !**kept).count();
-            if n_lost > 0 {
-                pairs.skipped.insert("images cannot be read".into(), n_lost);
-            }
-            features = Some(made.features);
-        }
-        for (reason, n) in &pairs.skipped {
-            tell(self.progress, TrainEvent::Note(format!("{n} {reason}: passed over")))?;
-        }
-        Ok(features)
-    }
-
-    fn frozen_features(
-        &mut self,
-        pairs: &Pairs,
-        name: &str,
-        n_random: usize,
-    ) -> Result<features::Kept> {
-        let job = FeatureJob {
-            tower: &self.model.image_tower,
-            n_frozen: self.model.n_frozen,
-            preprocess: &self.config.preprocess,
-            augment: self.augment,
-            device: self.device,
-            n_random,
-            seed: self.recipe.seed,
-        };
-        let key = features::key(pairs, self.model.frozen_image_weights(), &job);
-        let path = self.cache.join(format!("{name}-{key}.safetensors"));
-        if let Some(kept) = features::kept(&path, pairs.len(), 1 + n_random) {
-            return Ok(kept);
-        }
-        let total = pairs.len();
-        let made =
-            job.run(pairs, &mut |done| (self.progress)(&TrainEvent::Features { done, total }))?;
-        features::keep(&path, &made)?;
-        Ok(made)
-    }
-}
-
-/// The run's `tokenizer.json`: kept from before, the first model's, or learned from all captions.
-fn tokenizer<'a>(
-    recipe: &Recipe,
-    data: &Path,
-    run: &Run,
-    train: &'a [Pairs],
-    groups: &'a [Vec<String>],
-    labels: impl Iterator<Item = &'a str>,
-) -> Result<Vec<u8>> {
-    let path = run.path("tokenizer.json");
-    if path.exists() {
-        return crate::error::read(&path);
-    }
-    let json = match (&recipe.init, &recipe.model) {
-        (Init::Model { dir }, _) => {
-            start_model(dir.as_deref(), data)?.tokenizer_json().to_vec()
-        }
-        (Init::ImageTower { .. } | Init::Random, Some(model)) => {
-            let captions = train.iter().flat_map(Pairs::iter).flat_map(|pair| &pair.captions);
-            let captions = captions.chain(groups.iter().flatten()).map(String::as_str);
-            // Each text once: a phrase that many drawn scenes share should not fill the vocabulary.
-            let texts: BTreeMap<&str, ()> =
-                captions.chain(labels).map(|text| (text, ())).collect();
-            vocab::learn(texts.into_keys(), model.vocab())?
-        }
-        (Init::ImageTower { .. } | Init::Random, None) => {
-            return Err(Error::BadOption { reason: "the recipe has no model".into() });
-        }
-    };
-    write_atomically(&path, &json)?;
-    Ok(json)
 }
 
 /// A generator for one purpose at one moment.

@@ -64,8 +64,8 @@ fn jitter(rgb: &mut [u8], strength: f64, rng: &mut fastrand::Rng) {
     let (brightness, contrast, saturation) = (factor(), factor(), factor());
     let mean = rgb.iter().map(|&v| f32::from(v)).sum::<f32>() / rgb.len() as f32 * brightness;
     for pixel in rgb.chunks_exact_mut(3) {
-        let shifted = [0, 1, 2]
-            .map(|c| (f32::from(pixel[c]) * brightness - mean) * contrast + mean);
+        let shifted =
+            [0, 1, 2].map(|c| (f32::from(pixel[c]) * brightness - mean) * contrast + mean);
         // Weights of ITU-R BT.601, as in Pillow's ImageEnhance.
         let grey = 0.299 * shifted[0] + 0.587 * shifted[1] + 0.114 * shifted[2];
         for (value, shifted) in pixel.iter_mut().zip(shifted) {

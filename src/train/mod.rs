@@ -15,6 +15,7 @@ mod optimizer;
 mod recipe;
 mod run;
 mod schedule;
+mod sets;
 mod synthetic;
 mod vocab;
 
@@ -190,14 +191,20 @@ impl Trainer<'_> {
         self.recipe.patience > 0 && epoch - best_epoch >= self.recipe.patience
     }
 
-    /// Teaches the text side with paraphrases and class names before any image with captions is shown.
+    /// Teaches the text side with paraphrases before any image is shown.
     fn warm_up(&self, model: &mut Model, progress: &mut TrainProgress) -> Result<()> {
         let total = self.recipe.warm_up_epochs * self.set.paraphrase_steps(self.recipe);
         let n_rising = (total as f64 * self.recipe.warmup) as u64;
         for step in 0..total {
             let rate = self.recipe.learning_rate * schedule::factor(step, total, n_rising);
-            let batch = self.set.batch(self.recipe, model, &[], step)?;
-            self.descend(model, &batch, rate)?;
+            let features = self.set.warm_up_batch(self.recipe, model, step)?;
+            descend(model, rate, |model| {
+                let rows = model.texts(&features).rows;
+                let n = rows.size()[0] / 2;
+                let loss =
+                    self.contrast_halves(model, &rows.narrow(0, 0, n), &rows.narrow(0, n, n));
+                (loss.shallow_clone(), loss)
+            })?;
             tell(progress, TrainEvent::WarmUp { done: step + 1, total })?;
         }
         match total {
@@ -227,7 +234,8 @@ impl Trainer<'_> {
         model.optimizer.swap_averages();
         let val = measured?;
         // Without a model begun with, even a poor first epoch is the best so far.
-        let is_first = self.reached.best_epoch == 0 && !matches!(self.recipe.init, Init::Model { .. });
+        let is_first =
+            self.reached.best_epoch == 0 && !matches!(self.recipe.init, Init::Model { .. });
         let best = is_first || sum_of_recalls(&val) > self.reached.best_sum;
         if best {
             (self.reached.best_sum, self.reached.best_epoch) =
@@ -258,28 +266,7 @@ impl Trainer<'_> {
     /// Moves the weights once; returns the loss of images and captions.
     fn step(&self, model: &mut Model, images: &[usize], rate: f64) -> Result<f64> {
         let batch = self.set.batch(self.recipe, model, images, self.reached.step)?;
-        self.descend(model, &batch, rate)
-    }
-
-    fn descend(&self, model: &mut Model, batch: &Batch, rate: f64) -> Result<f64> {
-        let (total, loss) = guarded(|| {
-            let (total, loss) = self.losses(model, batch);
-            let value = total.double_value(&[]);
-            if value.is_finite() {
-                model.optimizer.step(&total, rate, CLIP);
-            }
-            (value, loss.double_value(&[]))
-        })?;
-        match total.is_finite() {
-            true => Ok(loss),
-            false => {
-                let reason = format!(
-                    "the loss became {total} in step {}; lower learning_rate",
-                    self.reached.step
-                );
-                Err(Error::BadOption { reason })
-            }
-        }
+        descend(model, rate, |model| self.losses(model, &batch))
     }
 
     /// `L(h, y) + λ Ω(θ)` but for the weight decay, which is the optimiser's; and of it the loss of images and captions.
@@ -289,7 +276,9 @@ impl Trainer<'_> {
         let n_images = features.size()[0];
         let synthetic = batch.lesson.as_ref().and_then(|lesson| lesson.synthetic.as_ref());
         let shown = match synthetic {
-            Some((made_up, dropout)) => model.images(&Tensor::cat(&[features, made_up * dropout], 0)),
+            Some((made_up, dropout)) => {
+                model.images(&Tensor::cat(&[features, made_up * dropout], 0))
+            }
             None => model.images(&features),
         }; // [b + s, dim]
         let images = shown.rows.narrow(0, 0, n_images); // [b, dim]
@@ -297,24 +286,16 @@ impl Trainer<'_> {
         let (n_texts, n) = (batch.owner.size()[0], batch.n_paraphrases);
         let captions = texts.rows.narrow(0, 0, n_texts);
         let (owner, scale) = (&batch.owner, model.scale());
-        let contrast = |images: &Tensor, texts: &Tensor, owner: &Tensor| match recipe.loss {
-            LossKind::Softmax => loss::contrastive(images, texts, owner, &scale),
-            LossKind::Sigmoid => loss::sigmoid(images, texts, owner, &scale, model.bias()),
-        };
-        let loss = match n_images {
-            0 => Tensor::zeros([], (tch::Kind::Float, owner.device())),
-            _ => contrast(&images, &captions, owner),
-        };
+        let loss = self.contrast(model, &images, &captions, owner);
         let mut total = loss.shallow_clone();
-        if recipe.hardest_negative_weight > 0.0 && n_images > 1 {
+        if recipe.hardest_negative_weight > 0.0 {
             total +=
                 loss::hardest_negative(&images, &captions, owner) * recipe.hardest_negative_weight;
         }
         if n > 0 {
             let left = texts.rows.narrow(0, n_texts, n);
             let right = texts.rows.narrow(0, n_texts + n, n);
-            let own = Tensor::arange(n, (tch::Kind::Int64, owner.device()));
-            total += contrast(&left, &right, &own) * recipe.paraphrase_weight;
+            total += self.contrast_halves(model, &left, &right) * recipe.paraphrase_weight;
         }
         if let (Some(lesson), Some(classes)) = (&batch.lesson, &recipe.classes) {
             let names = texts.rows.narrow(0, n_texts + 2 * n, lesson.teacher.size()[1]);
@@ -325,6 +306,42 @@ impl Trainer<'_> {
             total += (shown.activity + texts.activity) * recipe.activation_l1;
         }
         (total, loss)
+    }
+
+    /// The recipe's loss between images and the texts that they own.
+    fn contrast(&self, model: &Model, images: &Tensor, texts: &Tensor, owner: &Tensor) -> Tensor {
+        match self.recipe.loss {
+            LossKind::Softmax => loss::contrastive(images, texts, owner, &model.scale()),
+            LossKind::Sigmoid => loss::sigmoid(images, texts, owner, &model.scale(), model.bias()),
+        }
+    }
+
+    /// The same between paraphrases, row by row.
+    fn contrast_halves(&self, model: &Model, left: &Tensor, right: &Tensor) -> Tensor {
+        let own = Tensor::arange(left.size()[0], (tch::Kind::Int64, left.device()));
+        self.contrast(model, left, right, &own)
+    }
+}
+
+/// Moves the weights once along the gradient of `losses`, the whole loss and the part of it that is told; returns that.
+fn descend(
+    model: &mut Model,
+    rate: f64,
+    losses: impl FnOnce(&Model) -> (Tensor, Tensor),
+) -> Result<f64> {
+    let (total, told) = guarded(|| {
+        let (total, told) = losses(model);
+        let value = total.double_value(&[]);
+        if value.is_finite() {
+            model.optimizer.step(&total, rate, CLIP);
+        }
+        (value, told.double_value(&[]))
+    })?;
+    match total.is_finite() {
+        true => Ok(told),
+        false => Err(Error::BadOption {
+            reason: format!("the loss became {total}; lower the recipe's learning_rate"),
+        }),
     }
 }
 

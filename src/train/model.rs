@@ -189,7 +189,8 @@ fn initial(
             ..config.clone()
         };
         if same(model.config()) != same(config) {
-            let reason = "the recipe's `model` differs from the model in `init` in more than name and logit";
+            let reason =
+                "the recipe's `model` differs from the model in `init` in more than name and logit";
             return Err(Error::BadOption { reason: reason.into() });
         }
         let mut weights = model.weights(Half::Image)?.0;
@@ -264,6 +265,8 @@ mod tests {
         let mean = draws.iter().sum::<f64>() / draws.len() as f64;
         let variance = draws.iter().map(|v| v * v).sum::<f64>() / draws.len() as f64;
         let within = draws.iter().filter(|v| v.abs() < 1.0).count() as f64 / draws.len() as f64;
-        assert!(mean.abs() < 0.02 && (variance - 1.0).abs() < 0.02 && (within - 0.6827).abs() < 0.01);
+        assert!(
+            mean.abs() < 0.02 && (variance - 1.0).abs() < 0.02 && (within - 0.6827).abs() < 0.01
+        );
     }
 }

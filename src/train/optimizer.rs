@@ -44,8 +44,7 @@ impl AdamW {
         let shared = tensor.shallow_clone();
         let (mean, square) = (tensor.zeros_like(), tensor.zeros_like());
         let average = tensor.detach().copy();
-        self.parameters
-            .insert(name.to_string(), Parameter { tensor, rate, mean, square, average });
+        self.parameters.insert(name.to_string(), Parameter { tensor, rate, mean, square, average });
         shared
     }
 
@@ -131,8 +130,7 @@ impl AdamW {
         for (name, parameter) in &mut self.parameters {
             let (value, average) =
                 (read(&format!("value/{name}"))?, read(&format!("average/{name}"))?);
-            let (mean, square) =
-                (read(&format!("mean/{name}"))?, read(&format!("square/{name}"))?);
+            let (mean, square) = (read(&format!("mean/{name}"))?, read(&format!("square/{name}"))?);
             tch::no_grad(|| {
                 parameter.tensor.copy_(&value);
                 parameter.mean.copy_(&mean);

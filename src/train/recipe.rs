@@ -46,7 +46,7 @@ pub struct Recipe {
     pub least_area: f64,
     /// Brightness, contrast and saturation of a random crop change by at most this share.
     pub colour_jitter: f64,
-    /// Passes over the paraphrases, with the classes, before any image with captions is shown.
+    /// Passes over the paraphrases before any image is shown.
     pub warm_up_epochs: u64,
     /// Passes over the images, at most.
     pub epochs: u64,
@@ -108,11 +108,12 @@ pub enum Init {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Classes {
-    /// Images, each with a `label`; one at least of each class, the first ones in the order of the classifier's rows.
+    /// Images, each with a `label`, and with other names of the class as captions; one at least of each class, the
+    /// first ones in the order of the classifier's rows.
     pub images: PairSource,
     /// A safetensors file with `fc.weight` `[classes, features]` and `fc.bias` `[classes]`.
     pub classifier: PathBuf,
-    /// What a class is called, `{}` being its label; one is drawn for each step.
+    /// What a class is called, `{}` being one of its names; one is drawn for each class and step.
     pub prompts: Vec<String>,
     /// Weight of the loss.
     pub weight: f64,
@@ -301,9 +302,9 @@ mod tests {
     #[test]
     fn the_shipped_recipes_are_valid() {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes");
-        let files = [dir.clone(), dir.join("ablations")].into_iter().flat_map(|dir| {
-            std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path())
-        });
+        let files = [dir.clone(), dir.join("ablations")]
+            .into_iter()
+            .flat_map(|dir| std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()));
         let recipes: Vec<_> = files.filter(|path| path.is_file()).collect();
         assert!(recipes.len() > 10);
         for path in recipes {

@@ -49,8 +49,7 @@ impl Synthesizer {
             let drawn: Vec<i64> = (0..n).map(|_| rng.i64(0..below)).collect();
             Tensor::from_slice(&drawn).to_device(device)
         };
-        let direction =
-            self.directions.index_select(0, &indices(self.directions.size()[0])); // [n, features]
+        let direction = self.directions.index_select(0, &indices(self.directions.size()[0])); // [n, features]
         let rest = self.rest.index_select(0, &indices(self.rest.size()[0])); // [n, features]
         let shared = (&rest * &direction).sum_dim_intlist([1i64].as_slice(), true, Kind::Float);
         // A picture that its class describes badly would make one that belongs to no class.

@@ -237,7 +237,12 @@ pub(crate) enum HalfArg {
 #[derive(Args, Debug)]
 pub(crate) struct EvalArgs {
     /// A manifest, or a directory or tar with captions.jsonl or with a text file beside each image
-    #[arg(long, value_name = "PATH", required_unless_present = "labels", conflicts_with = "labels")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        required_unless_present = "labels",
+        conflicts_with = "labels"
+    )]
     pub(crate) pairs: Option<PathBuf>,
 
     /// A manifest whose rows have a `label`: measure how often the right one of them is named

@@ -30,7 +30,8 @@ struct EpochLine {
 
 impl EpochLine {
     fn new(epoch: u64, epochs: u64, val: &Retrieval, best: bool) -> Self {
-        let (text_to_image, image_to_text) = ((&val.text_to_image).into(), (&val.image_to_text).into());
+        let (text_to_image, image_to_text) =
+            ((&val.text_to_image).into(), (&val.image_to_text).into());
         Self { epoch, epochs, text_to_image, image_to_text, best }
     }
 }
@@ -99,7 +100,11 @@ pub(crate) fn run(cli: &Cli, arguments: &TrainArgs) -> Result<Exit> {
                     true => output.json(&EpochLine::new(*epoch, recipe.epochs, val, *best)),
                     false => {
                         let star = if *best { ", the best so far" } else { "" };
-                        table(&mut output, &format!("epoch {epoch} of {}{star}", recipe.epochs), val)
+                        table(
+                            &mut output,
+                            &format!("epoch {epoch} of {}{star}", recipe.epochs),
+                            val,
+                        )
                     }
                 });
                 if let Err(error) = shown.and_then(|()| output.flush()) {

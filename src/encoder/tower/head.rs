@@ -38,9 +38,9 @@ impl HeadLayers {
     /// Features to the activations of the last hidden layer `[n, hidden]`, or the features if there is none.
     pub(crate) fn hidden(&self, features: &Tensor) -> Tensor {
         let hidden = &self.layers[..self.layers.len() - 1];
-        hidden.iter().fold(features.shallow_clone(), |x, layer| {
-            self.activation.forward(&layer.forward(&x))
-        })
+        hidden
+            .iter()
+            .fold(features.shallow_clone(), |x, layer| self.activation.forward(&layer.forward(&x)))
     }
 
     /// What [`Self::hidden`] gave to unit vectors `[n, dim]`.

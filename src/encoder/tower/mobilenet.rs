@@ -125,7 +125,7 @@ impl MobilenetLayers {
         for (i, conv) in self.convs[start..end].iter().enumerate() {
             let mut x = conv.forward(&outputs[i]); // [n, channels, height, width]
             if conv.plan.activated {
-                x = self.activation.forward(&x);
+                x = self.activation.forward_in_place(x);
             }
             if let Some(back) = conv.plan.residual {
                 x += &outputs[i + 1 - back];

@@ -171,6 +171,18 @@ impl TextTower {
 }
 
 impl Activation {
+    /// As [`Self::forward`], in the same memory where the gradient can be had from the result alone: a convolution's
+    /// output is as large as all its weights, and the next layer finds it in the cache.
+    pub(crate) fn forward_in_place(self, mut x: Tensor) -> Tensor {
+        match self {
+            Self::Relu => x.relu_(),
+            Self::Relu6 => x.relu6_(),
+            Self::LeakyRelu | Self::Swish | Self::Mish | Self::Gelu | Self::QuickGelu => {
+                self.forward(&x)
+            }
+        }
+    }
+
     /// Applies the nonlinearity to each component.
     pub(crate) fn forward(self, x: &Tensor) -> Tensor {
         match self {
@@ -235,6 +247,7 @@ mod tests {
                     "{activation:?}: {found} is not {expected}"
                 );
             }
+            assert_eq!(activation.forward_in_place(x.copy()), activation.forward(&x));
         }
     }
 }
