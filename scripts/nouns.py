@@ -6,7 +6,9 @@
 The wheel of `timm` carries WordNet's lemmas and definitions of those 21,844 synsets as two text files. A row of
 `nouns.jsonl.gz` is a synset: `image` is its id, `captions` are its English names and what stands before the first
 semicolon of its gloss. A row of `imagenet1k.jsonl` is one of LABELS, the sample images of ImageNet-1k, with the
-synset's other names and its gloss as captions; a label that is there already gets its gloss.
+synset's other names and its gloss as captions; a label that is there already gets its gloss. A row of `kin.jsonl.gz` has
+the first names of three animals or plants that follow each other in WordNet, whose files of animals and plants are in
+the order of their families: the ostrich, the cassowary, the emu.
 """
 import gzip
 import json
@@ -43,10 +45,22 @@ for synset in sorted(lemmas):
     if len(captions) > 1:
         rows.append(json.dumps({"image": synset, "captions": captions}, ensure_ascii=False) + "\n")
 words = pathlib.Path(__file__).resolve().parent.parent / "recipes" / "words"
-target = words / "nouns.jsonl.gz"
-with gzip.GzipFile(target, "wb", 9, mtime=0) as file:
-    file.write("".join(rows).encode())
-print(f"{len(rows)} nouns in {target}")
+
+
+def write(name, rows):
+    with gzip.GzipFile(words / name, "wb", 9, mtime=0) as file:
+        file.write("".join(rows).encode())
+    print(f"{len(rows)} rows in {name}")
+
+
+write("nouns.jsonl.gz", rows)
+
+ordered = [synset for synset in sorted(english_of) if "n01300000" < synset < "n02600000" or "n11500000" < synset < "n13150000"]
+kin = []
+for three in zip(ordered, ordered[1:], ordered[2:]):
+    row = {"image": "kin-" + three[0], "captions": [english_of[synset][0] for synset in three]}
+    kin.append(json.dumps(row, ensure_ascii=False) + "\n")
+write("kin.jsonl.gz", kin)
 
 classes, taken = [], set()
 for line in pathlib.Path(sys.argv[2]).read_text().splitlines():

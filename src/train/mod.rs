@@ -109,7 +109,7 @@ pub struct TrainReport {
     pub best_epoch: u64,
     /// The `val` figures of the model begun with; `None` if there was none.
     pub before: Option<Retrieval>,
-    /// Those of the best epoch as it is stored, or of the model begun with if that stays.
+    /// Those of the best epoch before its weights are rounded for storage, or of the model begun with if that stays.
     pub after: Retrieval,
 }
 

@@ -18,8 +18,8 @@ pub(crate) struct Parameter {
     pub(crate) rate: f64,
     mean: Tensor,
     square: Tensor,
-    /// Exponential moving average of the tensor over the steps.
-    average: Tensor,
+    /// Exponential moving average of the tensor over the steps, where one is asked for.
+    average: Option<Tensor>,
 }
 
 /// Trains named tensors in place.
@@ -43,7 +43,7 @@ impl AdamW {
         let tensor = tensor.detach().copy().set_requires_grad(true);
         let shared = tensor.shallow_clone();
         let (mean, square) = (tensor.zeros_like(), tensor.zeros_like());
-        let average = tensor.detach().copy();
+        let average = (self.decay > 0.0).then(|| tensor.detach().copy());
         self.parameters.insert(name.to_string(), Parameter { tensor, rate, mean, square, average });
         shared
     }
@@ -70,22 +70,26 @@ impl AdamW {
             if !gradient.defined() {
                 continue;
             }
+            // In place wherever it can be: the embedding table alone is ten megabytes, and each step reads it anyway.
             let gradient = gradient * scale;
             let rate = learning_rate * parameter.rate;
-            parameter.mean.copy_(&(&parameter.mean * BETA1 + &gradient * (1.0 - BETA1)));
-            parameter
-                .square
-                .copy_(&(&parameter.square * BETA2 + gradient.square() * (1.0 - BETA2)));
-            let step = (&parameter.mean / bias1) / ((&parameter.square / bias2).sqrt() + EPS);
-            let decay = if parameter.tensor.dim() > 1 { self.weight_decay } else { 0.0 };
-            let moved = &parameter.tensor * (1.0 - rate * decay) - step * rate;
-            parameter.tensor.copy_(&moved);
+            let Parameter { tensor, mean, square, .. } = parameter;
+            let _ = mean.lerp_(&gradient, 1.0 - BETA1);
+            let _ = square.lerp_(&gradient.square(), 1.0 - BETA2);
+            let mut root = &*square / bias2;
+            let _ = root.sqrt_();
+            root += EPS;
+            let decay = if tensor.dim() > 1 { self.weight_decay } else { 0.0 };
+            *tensor *= 1.0 - rate * decay;
+            *tensor -= &*mean / root * (rate / bias1);
         }
         // Young averages forget faster, so that the first steps do not linger.
         let steps = f64::from(self.n_steps);
         let decay = self.decay.min((1.0 + steps) / (10.0 + steps));
         for Parameter { tensor, average, .. } in self.parameters.values_mut() {
-            average.copy_(&(&*average * decay + &*tensor * (1.0 - decay)));
+            if let Some(average) = average {
+                let _ = average.lerp_(tensor, 1.0 - decay);
+            }
         }
     }
 
@@ -93,7 +97,10 @@ impl AdamW {
     pub(crate) fn averages(&self) -> BTreeMap<String, Tensor> {
         self.parameters
             .iter()
-            .map(|(name, parameter)| (name.clone(), parameter.average.shallow_clone()))
+            .map(|(name, parameter)| {
+                let value = parameter.average.as_ref().unwrap_or(&parameter.tensor);
+                (name.clone(), value.shallow_clone())
+            })
             .collect()
     }
 
@@ -101,6 +108,7 @@ impl AdamW {
     pub(crate) fn swap_averages(&mut self) {
         tch::no_grad(|| {
             for Parameter { tensor, average, .. } in self.parameters.values_mut() {
+                let Some(average) = average else { continue };
                 let value = tensor.copy();
                 tensor.copy_(average);
                 average.copy_(&value);
@@ -116,7 +124,9 @@ impl AdamW {
             state.insert(format!("value/{name}"), parameter.tensor.shallow_clone());
             state.insert(format!("mean/{name}"), parameter.mean.shallow_clone());
             state.insert(format!("square/{name}"), parameter.square.shallow_clone());
-            state.insert(format!("average/{name}"), parameter.average.shallow_clone());
+            if let Some(average) = &parameter.average {
+                state.insert(format!("average/{name}"), average.shallow_clone());
+            }
         }
         state
     }
@@ -128,14 +138,17 @@ impl AdamW {
     ) -> Result<(), E> {
         self.n_steps = read("steps")?.double_value(&[0]) as i32;
         for (name, parameter) in &mut self.parameters {
-            let (value, average) =
-                (read(&format!("value/{name}"))?, read(&format!("average/{name}"))?);
+            let value = read(&format!("value/{name}"))?;
+            let average = match parameter.average {
+                Some(_) => Some(read(&format!("average/{name}"))?),
+                None => None,
+            };
             let (mean, square) = (read(&format!("mean/{name}"))?, read(&format!("square/{name}"))?);
             tch::no_grad(|| {
                 parameter.tensor.copy_(&value);
                 parameter.mean.copy_(&mean);
                 parameter.square.copy_(&square);
-                parameter.average.copy_(&average);
+                parameter.average = average;
             });
         }
         Ok(())

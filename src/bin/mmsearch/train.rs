@@ -130,13 +130,15 @@ pub(crate) fn run(cli: &Cli, arguments: &TrainArgs) -> Result<Exit> {
 
 /// What the run brought, in a sentence.
 fn outcome(report: &TrainReport) -> String {
-    let mean = |r: &Retrieval| (r.text_to_image.r10 + r.image_to_text.r10) / 2.0;
+    let mean = |r: &Retrieval| {
+        [r.text_to_image, r.image_to_text].iter().map(|r| r.r1 + r.r5 + r.r10).sum::<f64>() / 6.0
+    };
     match (&report.model, &report.before) {
         (None, _) => "it did not help: no epoch was better on the val pairs than the model begun with, which stays; \
                       more pairs, or fewer epochs at a lower learning_rate, may"
             .into(),
         (Some(model), Some(before)) => format!(
-            "it helped: mean R@10 went from {:.1} to {:.1} in epoch {}; the model is {}",
+            "it helped: the mean of the recalls went from {:.1} to {:.1} in epoch {}; the model is {}",
             mean(before),
             mean(&report.after),
             report.best_epoch,
