@@ -16,8 +16,12 @@ import time
 
 THREADS = int(os.environ.get("OMP_NUM_THREADS", "2"))
 os.environ["OMP_NUM_THREADS"] = str(THREADS)
+# Threads that wait must not spin: the other process is having its turn.
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 import json  # noqa: E402
+import warnings  # noqa: E402
+
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
@@ -52,6 +56,8 @@ def main():
     eager = ImageEncoder(directory).eval()
     size = eager.config["preprocess"]["size"]
     pixels = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (BATCH, size, size, 3), dtype=np.uint8))
+    # The trace is of this one shape, which is the only one there is.
+    warnings.simplefilter("ignore", torch.jit.TracerWarning)
     with torch.no_grad():
         optimized = torch.jit.optimize_for_inference(torch.jit.freeze(torch.jit.trace(eager, pixels)))
         for _ in range(5):

@@ -286,9 +286,10 @@ fn merge(into: &mut Value, patch: Value) {
     }
     let into = into.as_object_mut().expect("it was just made one");
     for (name, value) in patch {
-        match value {
-            Value::Null => drop(into.remove(&name)),
-            value => merge(into.entry(name).or_insert(Value::Null), value),
+        if value.is_null() {
+            into.remove(&name);
+        } else {
+            merge(into.entry(name).or_insert(Value::Null), value);
         }
     }
 }
