@@ -2,10 +2,15 @@
 //! convolutions, a stride-2 convolution pads only right and bottom (as TensorFlow's "same" does for even sides),
 //! and there is no classifier.
 
+use std::collections::VecDeque;
+
 use tch::Tensor;
 
 use super::{Init, TensorSpec, Weights};
 use crate::encoder::config::{Activation, Mobilenet};
+
+/// Convolutions of the longest block: expand, depthwise, project.
+const MAX_BLOCK: usize = 3;
 
 /// A convolution of the tower, in the order of the checkpoint: `PREFIX.convNN.weight`, `PREFIX.convNN.bias`.
 struct Plan {
@@ -121,18 +126,23 @@ impl MobilenetLayers {
 
     /// Convolutions `start..end`.
     fn run(&self, x: &Tensor, start: usize, end: usize) -> Tensor {
-        let mut outputs = vec![x.shallow_clone()];
-        for (i, conv) in self.convs[start..end].iter().enumerate() {
-            let mut x = conv.forward(&outputs[i]); // [n, channels, height, width]
+        // The inputs of the convolutions of a block; older ones are given back at once, so that the next layer finds their
+        // memory still in the cache.
+        let mut inputs = VecDeque::from([x.shallow_clone()]);
+        for conv in &self.convs[start..end] {
+            let mut x = conv.forward(&inputs[inputs.len() - 1]); // [n, channels, height, width]
             if conv.plan.activated {
                 x = self.activation.forward_in_place(x);
             }
             if let Some(back) = conv.plan.residual {
-                x += &outputs[i + 1 - back];
+                x += &inputs[inputs.len() - back];
             }
-            outputs.push(x);
+            inputs.push_back(x);
+            if inputs.len() > MAX_BLOCK {
+                inputs.pop_front();
+            }
         }
-        outputs.swap_remove(end - start)
+        inputs.pop_back().expect("it never becomes empty")
     }
 }
 
