@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 BIN := $(or $(CARGO_TARGET_DIR),target)/release/mmsearch
 CARGO_BUILD := cargo build --release
 
-.PHONY: demo build setup test check install uninstall bench bench-encode golden model ablations clean
+.PHONY: demo build setup test check install uninstall bench bench-encode golden training-data model ablations clean
 
 demo: build ## Index the drawn pictures of the repository and search them
 	@scripts/demo $(BIN)
@@ -40,12 +40,14 @@ bench: setup ## Exact scan beside the frozen graph: recall and speed
 	cargo bench --no-default-features --bench search
 
 # PyTorch of the same version as our libtorch, for the golden files and to be measured beside.
+# The stamp comes last, so that an installation that was interrupted is done again.
 PYTHON := .venv/bin/python
-$(PYTHON):
+.venv/installed:
 	python3 -m venv .venv
 	.venv/bin/pip install -q torch==2.11.0 numpy safetensors tokenizers pillow
+	touch $@
 
-bench-encode: setup $(PYTHON) ## Pictures to embeddings beside the same network in PyTorch, taking turns
+bench-encode: setup .venv/installed ## Pictures to embeddings beside the same network in PyTorch, taking turns
 	cargo bench --bench encode --no-run
 	PYTHONPATH=scripts $(PYTHON) scripts/bench_encode.py "$$(ls -t $(dir $(BIN))deps/encode-* | grep -v '\.d$$' | head -1)" models/mini
 
@@ -53,22 +55,22 @@ bench-encode: setup $(PYTHON) ## Pictures to embeddings beside the same network 
 SHARED ?= ../shared
 RUN ?= run/mini
 
-run/data:
+training-data:
 	@test -d "$(SHARED)/data" || { echo "make: $(SHARED)/data is not there; the model was learned from photos that cannot be given away (see models/mini/MODEL_CARD.md)"; exit 1; }
 	@mkdir -p run/data && ln -sfn "$$(cd "$(SHARED)" && pwd)/data" run/data/data && ln -sfn "$$(cd "$(SHARED)" && pwd)/weights" run/data/weights
-	ln -sfn "$$PWD/recipes/words" run/data/words
-	cargo run --release --example draw_scenes -- run/data/scenes --count 2000 --seed 1 --split train --format jpeg
+	@ln -sfn "$$PWD/recipes/words" run/data/words
+	test -f run/data/scenes/captions.jsonl || cargo run --release --example draw_scenes -- run/data/scenes --count 2000 --seed 1 --split train --format jpeg
 
-model: build run/data ## Train models/mini again by its recipe
+model: build training-data ## Train models/mini again by its recipe
 	$(BIN) train --recipe recipes/mini.json --data run/data --out "$(RUN)" --cache run/cache --resume
 	@echo "the model is in $(RUN)/model; compare: $(BIN) --model $(RUN)/model eval …"
 
-ablations: build run/data ## Train the recipes of recipes/ablations and print the model card's table
+ablations: build training-data ## Train the recipes of recipes/ablations and print the model card's table
 	scripts/ablations $(BIN) run/data run/ablations
 
-golden: $(PYTHON) ## Write the golden files again with PyTorch (downloads it into .venv)
-	.venv/bin/python scripts/golden.py --make-tiny fixtures/models/tiny
-	.venv/bin/python scripts/golden.py models/mini
+golden: .venv/installed ## Write the golden files again with PyTorch (downloads it into .venv)
+	$(PYTHON) scripts/golden.py --make-tiny fixtures/models/tiny
+	$(PYTHON) scripts/golden.py models/mini
 
 clean:
 	cargo clean
