@@ -41,6 +41,8 @@ pub(crate) enum Storage {
     F32,
     /// 2 bytes a value.
     F16,
+    /// 2 bytes a value, as far as f32 reaches.
+    Bf16,
     /// A byte a value and an f32 factor for each first index; rows of few values take 2 bytes a value, since their
     /// rounding errors do not average out; vectors stay f32.
     Int8,
@@ -151,6 +153,24 @@ impl Checkpoint {
         Ok(values.to_device(device))
     }
 
+    /// All names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    /// The storage that keeps a tensor's values as they are.
+    ///
+    /// # Errors
+    /// [`Error::BadModel`] if it is missing or its type is none of a foreign checkpoint's.
+    pub(crate) fn storage(&self, name: &str) -> Result<Storage> {
+        match self.entry(name)?.dtype {
+            Dtype::F32 => Ok(Storage::F32),
+            Dtype::F16 => Ok(Storage::F16),
+            Dtype::BF16 => Ok(Storage::Bf16),
+            other => Err(self.bad(name, format!("{other:?} is not F32, F16 or BF16"))),
+        }
+    }
+
     /// Raw bytes and shape of a tensor of a known type, for files that are not weights.
     pub(crate) fn raw(&self, name: &str, dtype: Dtype) -> Result<(&[u8], &[i64])> {
         let entry = self.entry(name)?;
@@ -171,8 +191,15 @@ impl Checkpoint {
 
 /// The bytes of a safetensors file with these tensors.
 pub(crate) fn serialize(tensors: &BTreeMap<String, Tensor>, storage: Storage) -> Result<Vec<u8>> {
+    let each =
+        |(name, tensor): (&String, &Tensor)| (name.clone(), (tensor.shallow_clone(), storage));
+    serialize_each(&tensors.iter().map(each).collect())
+}
+
+/// As [`serialize`], each tensor in its own way.
+pub(crate) fn serialize_each(tensors: &BTreeMap<String, (Tensor, Storage)>) -> Result<Vec<u8>> {
     let mut stored: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> = BTreeMap::new();
-    for (name, tensor) in tensors {
+    for (name, (tensor, storage)) in tensors {
         let tensor = tensor.detach().to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
         let narrow = |tensor: &Tensor| stored_as(&tensor.to_kind(Kind::Half), Dtype::F16);
         let values = match storage {
@@ -183,6 +210,7 @@ pub(crate) fn serialize(tensors: &BTreeMap<String, Tensor>, storage: Storage) ->
             }
             Storage::Int8 if tensor.dim() > 1 => narrow(&tensor),
             Storage::F16 => narrow(&tensor),
+            Storage::Bf16 => stored_as(&tensor.to_kind(Kind::BFloat16), Dtype::BF16),
             Storage::F32 | Storage::Int8 => stored_as(&tensor, Dtype::F32),
         };
         stored.insert(name.clone(), values);

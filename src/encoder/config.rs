@@ -3,18 +3,17 @@
 //! The set of families is closed and nothing has a default, so that a checkpoint can never be read as something
 //! that it is not.
 
+mod validate;
+
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::encoder::Preprocess;
 use crate::error::{Error, Result};
 
 /// The version of `model.json` that this program reads and writes.
 pub const CONFIG_VERSION: u32 = 1;
-
-/// The largest size that any field may claim; refuses absurd files before memory is asked for.
-const MAX_SIZE: i64 = 1 << 20;
 
 /// A model directory's `model.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,16 +29,25 @@ pub struct ModelConfig {
     pub preprocess: Preprocess,
     /// Features of a picture.
     pub image_tower: ImageTower,
-    /// From image features to the shared space.
-    pub image_head: Head,
+    /// From image features to the shared space; `null` if the features are the embedding.
+    #[serde(deserialize_with = "written_out")]
+    pub image_head: Option<Head>,
     /// From a string to token ids.
     pub tokenizer: TokenizerConfig,
     /// Features of a text.
     pub text_tower: TextTower,
-    /// From text features to the shared space.
-    pub text_head: Head,
+    /// From text features to the shared space; `null` if the features are the embedding.
+    #[serde(deserialize_with = "written_out")]
+    pub text_head: Option<Head>,
     /// From a cosine to a logit.
     pub logit: Logit,
+}
+
+/// Without this, serde takes a missing field for `null`.
+fn written_out<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<Head>, D::Error> {
+    Option::deserialize(deserializer)
 }
 
 /// Families of image towers.
@@ -48,6 +56,67 @@ pub struct ModelConfig {
 pub enum ImageTower {
     /// Inverted residuals (MobileNetV2, Sandler et al. 2018, arXiv 1801.04381), batch norm folded in.
     Mobilenet(Mobilenet),
+    /// CLIP's ResNet (arXiv 2103.00020 §2.4), batch norm folded in.
+    Resnet(Resnet),
+    /// Vision transformer (arXiv 2010.11929).
+    Vit(Vit),
+}
+
+/// Shape of a `resnet` tower; its features are 32 times as wide as its stem.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resnet {
+    /// Channels of the stem; each stage has twice those of the one before.
+    pub width: i64,
+    /// Blocks of the four stages.
+    pub stages: [i64; 4],
+    /// Heads of the attention that pools.
+    pub heads: i64,
+    /// After every convolution but the expansions, and after every sum.
+    pub activation: Activation,
+}
+
+impl Resnet {
+    /// Channels of the last stage.
+    pub fn features(&self) -> i64 {
+        self.width * 32
+    }
+}
+
+/// Shape of a `vit` tower.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vit {
+    /// Side of a patch in pixels.
+    pub patch: i64,
+    /// Whether the projection of the patches has a bias.
+    pub patch_bias: bool,
+    /// Whether the tokens are normalised before the first block.
+    pub pre_norm: bool,
+    /// Width of a token: the features.
+    pub width: i64,
+    /// Attention heads; divides the width.
+    pub heads: i64,
+    /// Number of blocks.
+    pub blocks: i64,
+    /// Width of the hidden layer in a block.
+    pub hidden: i64,
+    /// In the hidden layers.
+    pub activation: Activation,
+    /// Added to the variance in layer norms.
+    pub norm_eps: f64,
+    /// How the tokens of a picture become one vector.
+    pub pooling: VitPooling,
+}
+
+/// How the tokens of a picture become one vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VitPooling {
+    /// A class token before the patches is taken.
+    Class,
+    /// One learned query looks at all patches, then a hidden layer (SigLIP's MAP head).
+    Attention,
 }
 
 /// Shape of a `mobilenet` tower.
@@ -84,6 +153,42 @@ pub struct Stage {
 pub enum TextTower {
     /// Token and position embeddings, pre-norm attention blocks with a ReLU layer, masked pooling.
     ReluText(ReluText),
+    /// Token and position embeddings, pre-norm attention blocks, the last token (CLIP, SigLIP).
+    Transformer(Transformer),
+}
+
+/// Shape of a `transformer` tower.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transformer {
+    /// Number of tokens.
+    pub vocab: i64,
+    /// Tokens of the longest text; longer ones are cut.
+    pub context: i64,
+    /// Width of a token: the features.
+    pub width: i64,
+    /// Attention heads; divides the width.
+    pub heads: i64,
+    /// Number of blocks.
+    pub blocks: i64,
+    /// Width of the hidden layer in a block.
+    pub hidden: i64,
+    /// In the hidden layers.
+    pub activation: Activation,
+    /// Added to the variance in layer norms.
+    pub norm_eps: f64,
+    /// Which tokens a token looks at.
+    pub sight: TextSight,
+}
+
+/// Which tokens of a text a token looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TextSight {
+    /// Itself and those before it: causal attention.
+    Before,
+    /// All of them, padding included.
+    All,
 }
 
 /// Shape of a `relu-text` tower.
@@ -156,6 +261,8 @@ pub enum Activation {
     Mish,
     /// x · Φ(x), exact.
     Gelu,
+    /// x · Φ(x) by a hyperbolic tangent, as in SigLIP.
+    GeluTanh,
     /// x · sigmoid(1.702 x), as in OpenAI's CLIP.
     QuickGelu,
 }
@@ -169,6 +276,41 @@ pub enum TokenizerConfig {
         /// Id that fills up short texts of a batch.
         pad_id: i64,
     },
+    /// CLIP's: lower-case byte-pair encoding between a start and an end token. A text that is cut keeps its end token.
+    Clip {
+        /// What is mended in a text first.
+        cleaning: Cleaning,
+        /// Id before every text.
+        start_id: i64,
+        /// Id after every text.
+        end_id: i64,
+        /// Id that fills up short texts of a batch; the tower never looks at it.
+        pad_id: i64,
+    },
+    /// SigLIP's: a SentencePiece vocabulary and an end token. Every text is filled up to the context length, and the
+    /// tower sees the padding.
+    Siglip {
+        /// What is mended in a text first.
+        cleaning: Cleaning,
+        /// Id after every text.
+        end_id: i64,
+        /// Id that fills up short texts.
+        pad_id: i64,
+    },
+}
+
+/// What is mended in a text before its tokens are looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cleaning {
+    /// Nothing; what `tokenizer.json` says is all.
+    None,
+    /// Letters become small.
+    Lower,
+    /// OpenCLIP's: character repair, HTML entities, spaces; then small letters.
+    Web,
+    /// SigLIP's: punctuation is taken out, spaces are joined, letters become small.
+    Canonical,
 }
 
 /// From a cosine to a logit.
@@ -220,6 +362,8 @@ impl ModelConfig {
     pub fn image_features(&self) -> i64 {
         match &self.image_tower {
             ImageTower::Mobilenet(tower) => tower.features,
+            ImageTower::Resnet(tower) => tower.features(),
+            ImageTower::Vit(tower) => tower.width,
         }
     }
 
@@ -227,6 +371,7 @@ impl ModelConfig {
     pub fn text_features(&self) -> i64 {
         match &self.text_tower {
             TextTower::ReluText(tower) => tower.width,
+            TextTower::Transformer(tower) => tower.width,
         }
     }
 
@@ -234,6 +379,7 @@ impl ModelConfig {
     pub fn vocab(&self) -> usize {
         match &self.text_tower {
             TextTower::ReluText(tower) => tower.vocab as usize,
+            TextTower::Transformer(tower) => tower.vocab as usize,
         }
     }
 
@@ -241,87 +387,8 @@ impl ModelConfig {
     pub fn context(&self) -> usize {
         match &self.text_tower {
             TextTower::ReluText(tower) => tower.context as usize,
+            TextTower::Transformer(tower) => tower.context as usize,
         }
-    }
-
-    fn validate(&self) -> std::result::Result<(), String> {
-        if self.version != CONFIG_VERSION {
-            return Err(format!(
-                "version is {}, this program reads {CONFIG_VERSION}",
-                self.version
-            ));
-        }
-        let size = |name: &str, value: i64| match value {
-            1..=MAX_SIZE => Ok(()),
-            _ => Err(format!("{name} is {value}, expected 1..={MAX_SIZE}")),
-        };
-        size("dim", self.dim)?;
-        size("preprocess.size", i64::from(self.preprocess.size))?;
-        let finite = |value: &f32| value.is_finite();
-        if !self.preprocess.mean.iter().all(finite)
-            || !self.preprocess.std.iter().all(|std| *std > 0.0)
-        {
-            return Err("preprocess.mean must be finite and preprocess.std positive".into());
-        }
-        let ImageTower::Mobilenet(tower) = &self.image_tower;
-        size("image_tower.stem", tower.stem)?;
-        size("image_tower.features", tower.features)?;
-        for stage in &tower.stages {
-            size("image_tower.stages.expand", stage.expand)?;
-            size("image_tower.stages.channels", stage.channels)?;
-            size("image_tower.stages.repeat", stage.repeat.saturating_mul(1024))?;
-            if !matches!(stage.stride, 1 | 2) {
-                return Err(format!(
-                    "image_tower.stages.stride is {}, expected 1 or 2",
-                    stage.stride
-                ));
-            }
-        }
-        let n_halvings = 1 + tower.stages.iter().filter(|stage| stage.stride == 2).count() as u32;
-        let least = 1i64.checked_shl(n_halvings).unwrap_or(MAX_SIZE);
-        if i64::from(self.preprocess.size) < least {
-            return Err(format!(
-                "preprocess.size is {}, but the strides need {least}",
-                self.preprocess.size
-            ));
-        }
-        let TextTower::ReluText(tower) = &self.text_tower;
-        for (name, value) in [
-            ("vocab", tower.vocab),
-            ("context", tower.context),
-            ("width", tower.width),
-            ("heads", tower.heads),
-            ("hidden", tower.hidden),
-            ("blocks", (tower.blocks + 1).saturating_mul(1024)),
-        ] {
-            size(&format!("text_tower.{name}"), value)?;
-        }
-        if tower.width % tower.heads != 0 {
-            return Err(format!(
-                "text_tower.width {} is not a multiple of heads {}",
-                tower.width, tower.heads
-            ));
-        }
-        for hidden in self.image_head.hidden.iter().chain(&self.text_head.hidden) {
-            size("head.hidden", *hidden)?;
-        }
-        let TokenizerConfig::Subword { pad_id } = self.tokenizer;
-        if !(0..tower.vocab).contains(&pad_id) {
-            return Err(format!(
-                "tokenizer.pad_id {pad_id} is not below text_tower.vocab {}",
-                tower.vocab
-            ));
-        }
-        let scale = self.logit.scale();
-        if !(scale > 0.0 && scale.is_finite()) {
-            return Err(format!("logit.scale is {scale}, expected a positive number"));
-        }
-        if let Logit::Sigmoid { bias, .. } = self.logit
-            && !bias.is_finite()
-        {
-            return Err(format!("logit.bias is {bias}, expected a number"));
-        }
-        Ok(())
     }
 }
 
@@ -346,13 +413,13 @@ mod tests {
         for (from, to, named) in [
             ("\"dim\"", "\"dimension\"", "dimension"),
             ("\"relu6\"", "\"relu7\"", "relu7"),
-            ("\"mobilenet\"", "\"resnet\"", "resnet"),
+            ("\"mobilenet\"", "\"convnet\"", "convnet"),
             ("\"version\": 1", "\"version\": 2", "version is 2"),
             ("\"heads\": 2", "\"heads\": 3", "multiple of heads"),
             ("\"heads\": 2", "\"heads\": 0", "text_tower.heads is 0"),
             ("\"scale\": 10.0", "\"scale\": -1.0", "logit.scale"),
             ("\"squash\"", "\"stretch\"", "stretch"),
-            ("\"size\": 16", "\"size\": 3", "the strides need 4"),
+            ("\"size\": 16", "\"size\": 3", "the tower needs 4"),
         ] {
             assert!(TINY.contains(from), "the test replaces {from}, which the fixture lacks");
             let message = parse(&TINY.replacen(from, to, 1)).unwrap_err().to_string();

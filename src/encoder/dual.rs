@@ -14,35 +14,12 @@ use crate::encoder::config::ModelConfig;
 use crate::encoder::files::ModelFiles;
 use crate::encoder::tokenizer::Tokenizer;
 use crate::encoder::tower::{Half, HeadLayers, ImageTower, TextTower, Weights, specs};
-use crate::encoder::{Encoder, Preprocess, Space};
+use crate::encoder::{Encoder, Precision, Preprocess, Runtime, Space};
 use crate::error::{Error, Result};
 use crate::pixels::Pixels;
 
-/// Where tensors live and are multiplied.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Device {
-    /// The processor.
-    #[default]
-    Cpu,
-    /// The first NVIDIA card, where libtorch was built for it.
-    Cuda,
-}
-
-impl Device {
-    /// libtorch's name for it.
-    ///
-    /// # Errors
-    /// [`Error::BadOption`] if this libtorch cannot use it.
-    pub(crate) fn torch(self) -> Result<tch::Device> {
-        match self {
-            Self::Cpu => Ok(tch::Device::Cpu),
-            Self::Cuda if tch::Cuda::is_available() => Ok(tch::Device::Cuda(0)),
-            Self::Cuda => Err(Error::BadOption {
-                reason: "this libtorch finds no CUDA device; use --device cpu".into(),
-            }),
-        }
-    }
-}
+/// Texts that are encoded together.
+const TEXT_BATCH: usize = 64;
 
 /// A model whose towers are loaded when they are first needed.
 ///
@@ -53,6 +30,7 @@ pub struct DualEncoder {
     files: ModelFiles,
     checkpoint: Checkpoint,
     device: tch::Device,
+    precision: Precision,
     image: Option<ImageHalf>,
     text: Option<TextHalf>,
 }
@@ -73,8 +51,8 @@ impl DualEncoder {
     ///
     /// # Errors
     /// [`Error::BadModel`] naming the file and the field or tensor that is wrong.
-    pub fn load(dir: &Path, device: Device) -> Result<Self> {
-        Self::from_files(ModelFiles::read(dir)?, device)
+    pub fn load(dir: &Path, runtime: impl Into<Runtime>) -> Result<Self> {
+        Self::from_files(ModelFiles::read(dir)?, runtime.into())
     }
 
     /// The model that is compiled in.
@@ -82,13 +60,13 @@ impl DualEncoder {
     /// # Errors
     /// [`Error::BadOption`] if the device is not there.
     #[cfg(feature = "embedded-model")]
-    pub fn mini(device: Device) -> Result<Self> {
-        Self::from_files(ModelFiles::mini(), device)
+    pub fn mini(runtime: impl Into<Runtime>) -> Result<Self> {
+        Self::from_files(ModelFiles::mini(), runtime.into())
     }
 
-    fn from_files(mut files: ModelFiles, device: Device) -> Result<Self> {
+    fn from_files(mut files: ModelFiles, runtime: Runtime) -> Result<Self> {
         let config = ModelConfig::parse(&files.config, &files.path)?;
-        let fingerprint = files.fingerprint(&config);
+        let fingerprint = files.fingerprint(&config, runtime.precision);
         let weights = std::mem::take(&mut files.weights);
         let checkpoint = Checkpoint::parse(weights, &files.path.join("weights.safetensors"))?;
         checkpoint.check(&[specs(&config, Half::Image), specs(&config, Half::Text)].concat())?;
@@ -98,7 +76,8 @@ impl DualEncoder {
             space,
             files,
             checkpoint,
-            device: device.torch()?,
+            device: runtime.device.torch()?,
+            precision: runtime.precision,
             image: None,
             text: None,
         })
@@ -138,9 +117,9 @@ impl DualEncoder {
 
     pub(crate) fn image_half(&mut self) -> Result<&ImageHalf> {
         if self.image.is_none() {
-            let weights = self.weights(Half::Image)?;
+            let weights = self.weights(Half::Image)?.to_kind(self.precision.kind());
             let tower = ImageTower::new(&self.config, &weights);
-            let head = HeadLayers::new(&self.config.image_head, &weights, "image_head");
+            let head = HeadLayers::new(self.config.image_head.as_ref(), &weights, "image_head");
             self.image = Some(ImageHalf { tower, head });
         }
         Ok(self.image.as_ref().expect("it was just loaded"))
@@ -148,11 +127,11 @@ impl DualEncoder {
 
     pub(crate) fn text_half(&mut self) -> Result<&TextHalf> {
         if self.text.is_none() {
-            let weights = self.weights(Half::Text)?;
+            let weights = self.weights(Half::Text)?.to_kind(self.precision.kind());
             let tokenizer =
                 Tokenizer::parse(&self.files.tokenizer, &self.config, &self.files.path)?;
             let tower = TextTower::new(&self.config, &weights);
-            let head = HeadLayers::new(&self.config.text_head, &weights, "text_head");
+            let head = HeadLayers::new(self.config.text_head.as_ref(), &weights, "text_head");
             self.text = Some(TextHalf { tokenizer, tower, head });
         }
         Ok(self.text.as_ref().expect("it was just loaded"))
@@ -163,9 +142,23 @@ impl DualEncoder {
     /// # Errors
     /// [`Error::Encoder`] if libtorch refuses.
     pub(crate) fn tower_features(&mut self, pictures: &[Pixels]) -> Result<Tensor> {
-        let input = image_input(pictures, &self.config.preprocess, self.device)?;
+        let input = self.image_input(pictures)?;
         let half = self.image_half()?;
         guarded(|| tch::no_grad(|| half.tower.forward(&input)))
+    }
+
+    fn image_input(&self, pictures: &[Pixels]) -> Result<Tensor> {
+        let input = image_input(pictures, &self.config.preprocess, self.device)?;
+        Ok(input.to_kind(self.precision.kind()))
+    }
+
+    /// Token ids of each text to one embedding each.
+    fn encode_ids(&mut self, ids: &[Vec<i64>]) -> Result<Vec<Embedding>> {
+        let device = self.device;
+        let half = self.text_half()?;
+        let batch = half.tokenizer.pad(ids, device);
+        let run = || half.head.forward(&half.tower.forward(&batch.ids, &batch.mask));
+        embeddings(guarded(|| tch::no_grad(run))?)
     }
 
     /// What the image tower gives to the head, `[n, features]`: the input of a classifier of one's own (linear probe).
@@ -174,6 +167,7 @@ impl DualEncoder {
     /// [`Error::Encoder`] if a picture is not of the model's size.
     pub fn image_features(&mut self, pictures: &[Pixels]) -> Result<Vec<Vec<f32>>> {
         let features = self.tower_features(pictures)?.to_device(tch::Device::Cpu);
+        let features = features.to_kind(Kind::Float);
         Vec::try_from(features).map_err(torch_error)
     }
 }
@@ -191,23 +185,61 @@ impl Encoder for DualEncoder {
         if pictures.is_empty() {
             return Ok(Vec::new());
         }
-        let input = image_input(pictures, &self.config.preprocess, self.device)?;
-        let half = self.image_half()?;
-        embeddings(guarded(|| tch::no_grad(|| half.head.forward(&half.tower.forward(&input))))?)
+        in_parts(pictures, &mut |part| {
+            let input = self.image_input(part)?;
+            let half = self.image_half()?;
+            let run = || half.head.forward(&half.tower.forward(&input));
+            embeddings(guarded(|| tch::no_grad(run))?)
+        })
     }
 
+    /// Texts of like length are encoded together: a batch is as long as its longest text.
     fn encode_texts(&mut self, texts: &[&str]) -> Result<Vec<Embedding>> {
         if texts.is_empty() {
             return Ok(Vec::new());
         }
-        let device = self.device;
-        let half = self.text_half()?;
-        let ids = texts.iter().map(|text| half.tokenizer.ids(text)).collect::<Result<Vec<_>>>()?;
-        let batch = half.tokenizer.pad(&ids, device);
-        embeddings(guarded(|| {
-            tch::no_grad(|| half.head.forward(&half.tower.forward(&batch.ids, &batch.mask)))
-        })?)
+        let tokenizer = &self.text_half()?.tokenizer;
+        let ids = texts.iter().map(|text| tokenizer.ids(text)).collect::<Result<Vec<_>>>()?;
+        let mut order: Vec<usize> = (0..ids.len()).collect();
+        order.sort_by_key(|&i| ids[i].len());
+        let mut found: Vec<Option<Embedding>> = vec![None; ids.len()];
+        for places in order.chunks(TEXT_BATCH) {
+            let batch: Vec<Vec<i64>> = places.iter().map(|&i| ids[i].clone()).collect();
+            let rows = in_parts(&batch, &mut |part| self.encode_ids(part))?;
+            for (&i, row) in places.iter().zip(rows) {
+                found[i] = Some(row);
+            }
+        }
+        Ok(found.into_iter().map(|row| row.expect("each text is in one batch")).collect())
     }
+
+    fn reads_whole(&mut self, text: &str) -> Result<bool> {
+        Ok(!self.text_half()?.tokenizer.tokens(text)?.is_cut)
+    }
+}
+
+/// Runs a batch; when memory runs out, its two halves one after the other.
+fn in_parts<T>(
+    batch: &[T],
+    run: &mut impl FnMut(&[T]) -> Result<Vec<Embedding>>,
+) -> Result<Vec<Embedding>> {
+    match run(batch) {
+        Err(error) if batch.len() > 1 && is_out_of_memory(&error) => {
+            let (first, second) = batch.split_at(batch.len() / 2);
+            let mut rows = in_parts(first, run)?;
+            rows.extend(in_parts(second, run)?);
+            Ok(rows)
+        }
+        done => done,
+    }
+}
+
+/// As libtorch words it: "CUDA out of memory", "MPS backend out of memory", "not enough memory" for the processor.
+fn is_out_of_memory(error: &Error) -> bool {
+    let text = error.to_string();
+    ["out of memory", "not enough memory", "can't allocate memory"]
+        .iter()
+        .any(|&s| text.contains(s))
 }
 
 /// Pictures `[size, size, 3]` in bytes to normalised pixels `[n, 3, size, size]`, channels last in memory.
@@ -249,8 +281,8 @@ pub(crate) fn image_input(
 /// Rows `[n, dim]` as embeddings.
 pub(crate) fn embeddings(rows: Tensor) -> Result<Vec<Embedding>> {
     let dim = rows.size()[1] as usize;
-    let values: Vec<f32> = Vec::try_from(rows.to_device(tch::Device::Cpu).contiguous().view(-1))
-        .map_err(torch_error)?;
+    let rows = rows.to_device(tch::Device::Cpu).to_kind(Kind::Float);
+    let values: Vec<f32> = Vec::try_from(rows.contiguous().view(-1)).map_err(torch_error)?;
     values.chunks_exact(dim).map(|row| Embedding::normalized(row.to_vec())).collect()
 }
 
@@ -282,4 +314,42 @@ fn first_line(text: &str) -> String {
         .next()
         .unwrap_or_default()
         .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A card whose memory holds three pictures.
+    #[test]
+    fn a_batch_that_is_too_large_is_halved_and_keeps_its_order() {
+        let mut batches = Vec::new();
+        let found = in_parts(&[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], &mut |part| {
+            batches.push(part.len());
+            if part.len() > 3 {
+                return Err(Error::Encoder { reason: "CUDA out of memory. Tried to".into() });
+            }
+            part.iter().map(|&x| Embedding::normalized(vec![x, 1.0])).collect()
+        })
+        .unwrap();
+        let ratio = |row: &Embedding| (row.as_slice()[0] / row.as_slice()[1]).round();
+        assert_eq!(
+            found.iter().map(ratio).collect::<Vec<_>>(),
+            [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
+        );
+        assert_eq!(batches, [7, 3, 4, 2, 2]);
+    }
+
+    #[test]
+    fn other_errors_and_single_items_are_not_tried_again() {
+        for (batch, reason) in [(4, "bad shape"), (1, "CUDA out of memory")] {
+            let mut n_runs = 0;
+            let found = in_parts(&vec![0; batch], &mut |_| {
+                n_runs += 1;
+                Err(Error::Encoder { reason: reason.into() })
+            });
+            assert!(found.is_err());
+            assert_eq!(n_runs, 1, "{reason}");
+        }
+    }
 }

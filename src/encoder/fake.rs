@@ -71,6 +71,11 @@ impl Encoder for FakeEncoder {
     fn encode_texts(&mut self, texts: &[&str]) -> Result<Vec<Embedding>> {
         texts.iter().map(|text| encode_text(text)).collect()
     }
+
+    /// It has no longest text.
+    fn reads_whole(&mut self, _text: &str) -> Result<bool> {
+        Ok(true)
+    }
 }
 
 fn encode_image(picture: &Pixels) -> Result<Embedding> {

@@ -1,13 +1,15 @@
 //! A model directory on disk or compiled in: three files, read once, so that what is hashed is what is parsed.
 
 use std::borrow::Cow;
-use std::fs::OpenOptions;
-use std::io::Read as _;
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::encoder::Fingerprint;
+use serde::de::DeserializeOwned;
+
 use crate::encoder::config::ModelConfig;
+use crate::encoder::{Fingerprint, Precision};
 use crate::error::{Error, Result, io_at};
 
 /// The largest model file that is read; the largest published CLIP has 5 GB.
@@ -53,10 +55,11 @@ impl ModelFiles {
     }
 
     /// BLAKE3 over everything that changes a vector. The name is left out, since it changes none.
-    pub(crate) fn fingerprint(&self, config: &ModelConfig) -> Fingerprint {
+    pub(crate) fn fingerprint(&self, config: &ModelConfig, precision: Precision) -> Fingerprint {
         let unnamed = ModelConfig { name: String::new(), ..config.clone() };
         let mut hasher = blake3::Hasher::new();
-        for part in [unnamed.to_json().as_bytes(), &self.weights, &self.tokenizer, b"f32"] {
+        let precision = precision.name().as_bytes();
+        for part in [unnamed.to_json().as_bytes(), &self.weights, &self.tokenizer, precision] {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part);
         }
@@ -85,4 +88,21 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(stat.len() as usize);
     file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(io_at("read", path))?;
     Ok(bytes)
+}
+
+/// Parses a JSON file of known shape.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    serde_json::from_slice(&read_file(path)?)
+        .map_err(|error| Error::BadModel { path: path.to_path_buf(), reason: error.to_string() })
+}
+
+/// Writes a new file and syncs it.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = File::create_new(path).map_err(io_at("create", path))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io_at("write", path))
+}
+
+/// Makes a rename in a directory last.
+pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_at("sync", dir))
 }

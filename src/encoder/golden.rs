@@ -181,7 +181,7 @@ fn golden_ids(golden: &Checkpoint, context: usize) -> Result<Vec<Vec<i64>>> {
 }
 
 fn tensor_values(tensor: &tch::Tensor) -> Result<Vec<f32>> {
-    let flat = tensor.to_device(tch::Device::Cpu).contiguous().view(-1);
+    let flat = tensor.to_device(tch::Device::Cpu).to_kind(tch::Kind::Float).contiguous().view(-1);
     Vec::try_from(flat).map_err(|error: tch::TchError| Error::Encoder { reason: error.to_string() })
 }
 

@@ -9,6 +9,8 @@ mod preprocess;
 #[cfg(feature = "torch")]
 pub(crate) mod checkpoint;
 #[cfg(feature = "torch")]
+mod cleaning;
+#[cfg(feature = "torch")]
 pub mod config;
 #[cfg(feature = "torch")]
 pub(crate) mod dual;
@@ -17,16 +19,24 @@ pub(crate) mod files;
 #[cfg(feature = "torch")]
 mod golden;
 #[cfg(feature = "torch")]
+mod import;
+#[cfg(feature = "torch")]
+mod runtime;
+#[cfg(feature = "torch")]
 pub(crate) mod tokenizer;
 #[cfg(feature = "torch")]
 pub(crate) mod tower;
 
 #[cfg(feature = "torch")]
-pub use dual::{Device, DualEncoder};
+pub use dual::DualEncoder;
 pub use fake::FakeEncoder;
 #[cfg(feature = "torch")]
 pub use golden::{Agreement, LEAST_COSINE};
+#[cfg(feature = "torch")]
+pub use import::import;
 pub use preprocess::{Filter, Preprocess, Resize};
+#[cfg(feature = "torch")]
+pub use runtime::{Device, Precision, Runtime};
 
 use crate::embedding::Embedding;
 use crate::error::Result;
@@ -78,4 +88,10 @@ pub trait Encoder {
     /// # Errors
     /// [`crate::Error::Encoder`] if the batch cannot be encoded.
     fn encode_texts(&mut self, texts: &[&str]) -> Result<Vec<Embedding>>;
+
+    /// Whether [`Encoder::encode_texts`] reads a text to its end.
+    ///
+    /// # Errors
+    /// [`crate::Error::Encoder`] if the text cannot be read at all.
+    fn reads_whole(&mut self, text: &str) -> Result<bool>;
 }

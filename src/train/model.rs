@@ -73,7 +73,7 @@ impl Model {
         let mut optimizer = AdamW::new(recipe.weight_decay, recipe.average);
         let (mut weights, mut frozen) = (BTreeMap::new(), BTreeMap::new());
         for (name, tensor) in start.0 {
-            let layer = ImageTower::layer_of(&name);
+            let layer = teacher.layer_of(&name);
             let stays = layer.is_some_and(|layer| layer < n_frozen)
                 || (recipe.text_tower == TextMode::Frozen && name.starts_with("text_tower."));
             let rate = if layer.is_some() { recipe.image_tower_rate } else { 1.0 };
@@ -96,9 +96,9 @@ impl Model {
             image_tower: ImageTower::new(config, &weights),
             teacher,
             n_frozen,
-            image_head: HeadLayers::new(&config.image_head, &weights, "image_head"),
+            image_head: HeadLayers::new(config.image_head.as_ref(), &weights, "image_head"),
             text_tower: TextTower::new(config, &weights),
-            text_head: HeadLayers::new(&config.text_head, &weights, "text_head"),
+            text_head: HeadLayers::new(config.text_head.as_ref(), &weights, "text_head"),
             config: config.clone(),
             log_scale,
             bias,
@@ -124,7 +124,7 @@ impl Model {
 
     /// The tensors of the image tower's frozen layers, in the order of their names.
     pub(super) fn frozen_image_weights(&self) -> impl Iterator<Item = (String, Tensor)> {
-        let of_image = |(name, _): &(&String, &Tensor)| ImageTower::layer_of(name).is_some();
+        let of_image = |(name, _): &(&String, &Tensor)| self.teacher.layer_of(name).is_some();
         self.frozen.iter().filter(of_image).map(|(name, t)| (name.clone(), t.shallow_clone()))
     }
 

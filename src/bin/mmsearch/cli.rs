@@ -24,6 +24,11 @@ pub(crate) struct Cli {
     #[arg(long, global = true, value_enum, default_value_t = DeviceArg::Cpu)]
     pub(crate) device: DeviceArg,
 
+    /// The numbers the model computes in; they are a part of what a library was made with
+    #[cfg(feature = "torch")]
+    #[arg(long, global = true, value_enum, default_value_t = PrecisionArg::F32)]
+    pub(crate) precision: PrecisionArg,
+
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -35,6 +40,19 @@ pub(crate) enum DeviceArg {
     Cpu,
     /// The first NVIDIA card
     Cuda,
+    /// Apple's graphics
+    Mps,
+}
+
+#[cfg(feature = "torch")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PrecisionArg {
+    /// 32 bits
+    F32,
+    /// 16 bits, the range of f32
+    Bf16,
+    /// 16 bits
+    F16,
 }
 
 #[derive(Debug, Subcommand)]
@@ -167,6 +185,16 @@ pub(crate) enum ModelCommand {
         /// Print one line of JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Make a model out of a downloaded checkpoint: CLIP or SigLIP in the layout of transformers, or OpenCLIP's
+    Import {
+        /// The directory with config.json or open_clip_config.json
+        #[arg(value_name = "DIR")]
+        source: PathBuf,
+
+        /// What --model will call it [default: the directory's name]
+        #[arg(long)]
+        name: Option<String>,
     },
     /// Compare a model with the values that its golden file says it must give
     Verify {

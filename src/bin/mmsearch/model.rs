@@ -37,11 +37,11 @@ fn load_real(cli: &Cli) -> Result<Box<dyn Encoder>> {
 #[cfg(feature = "torch")]
 pub(crate) fn load_dual(cli: &Cli) -> Result<mmsearch::encoder::DualEncoder> {
     use mmsearch::encoder::DualEncoder;
-    let device = cli.device.into();
+    let runtime = runtime(cli);
     match named(cli.model.as_deref())? {
-        Named::Directory(dir) => Ok(DualEncoder::load(&dir, device)?),
+        Named::Directory(dir) => Ok(DualEncoder::load(&dir, runtime)?),
         #[cfg(feature = "embedded-model")]
-        Named::Mini => Ok(DualEncoder::mini(device)?),
+        Named::Mini => Ok(DualEncoder::mini(runtime)?),
         #[cfg(not(feature = "embedded-model"))]
         Named::Mini => Err(no_model("mini")),
     }
@@ -82,6 +82,20 @@ impl From<crate::cli::DeviceArg> for mmsearch::encoder::Device {
         match device {
             crate::cli::DeviceArg::Cpu => Self::Cpu,
             crate::cli::DeviceArg::Cuda => Self::Cuda,
+            crate::cli::DeviceArg::Mps => Self::Mps,
         }
     }
+}
+
+/// Where the model runs and in which numbers, as the arguments say.
+#[cfg(feature = "torch")]
+pub(crate) fn runtime(cli: &Cli) -> mmsearch::encoder::Runtime {
+    use crate::cli::PrecisionArg;
+    use mmsearch::encoder::{Precision, Runtime};
+    let precision = match cli.precision {
+        PrecisionArg::F32 => Precision::F32,
+        PrecisionArg::Bf16 => Precision::Bf16,
+        PrecisionArg::F16 => Precision::F16,
+    };
+    Runtime { device: cli.device.into(), precision }
 }

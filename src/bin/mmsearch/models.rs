@@ -1,4 +1,4 @@
-//! `mmsearch model list|info|verify`.
+//! `mmsearch model list|info|import|verify`.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::cli::{Cli, ModelArgs, ModelCommand};
 use crate::exit::{Exit, tell};
-use crate::model::{Named, load_dual, named};
+use crate::model::{Named, load_dual, named, runtime};
 use crate::output::{Output, escaped, escaped_text};
 use crate::place;
 
@@ -40,8 +40,38 @@ pub(crate) fn run(cli: &Cli, arguments: &ModelArgs) -> Result<Exit> {
     match &arguments.command {
         ModelCommand::List => list(cli),
         ModelCommand::Info { json } => info(cli, *json),
+        ModelCommand::Import { source, name } => import(cli, source, name.as_deref()),
         ModelCommand::Verify { json } => verify(cli, *json),
     }
+}
+
+/// Puts the model into the user's `mmsearch/models`, and says how to use it.
+fn import(cli: &Cli, source: &Path, name: Option<&str>) -> Result<Exit> {
+    let name = match name {
+        Some(name) => name.to_string(),
+        None => {
+            let whole = std::path::absolute(source)?;
+            whole.file_name().unwrap_or_default().to_string_lossy().into_owned()
+        }
+    };
+    let to = place::models()?.join(checked_name(&name)?);
+    mmsearch::encoder::import(source, &name, &to)?;
+    let model = DualEncoder::load(&to, runtime(cli))?;
+    let mut output = Output::new();
+    output.line(&row(&name, &model))?;
+    output.flush()?;
+    tell(&format!("mmsearch: imported; use it with --model {}", escaped_text(&name)));
+    Ok(Exit::Done)
+}
+
+/// A name is one component of a path, and not the name of the model inside.
+pub(crate) fn checked_name(name: &str) -> Result<&str> {
+    let plain = Path::new(name).file_name().is_some_and(|file| file == name);
+    if !plain || name.starts_with('.') || name == "mini" {
+        let reason = format!("{name:?} cannot be the name of a model; choose one with --name");
+        return Err(Error::BadOption { reason }.into());
+    }
+    Ok(name)
 }
 
 /// The model inside, then the directories in the user's `mmsearch/models`; a broken one is told of.
@@ -49,7 +79,7 @@ fn list(cli: &Cli) -> Result<Exit> {
     let mut output = Output::new();
     let mut outcome = Exit::Done;
     #[cfg(feature = "embedded-model")]
-    output.line(&row("mini", &DualEncoder::mini(cli.device.into())?))?;
+    output.line(&row("mini", &DualEncoder::mini(runtime(cli))?))?;
     let dir = place::models()?;
     let mut names: Vec<PathBuf> = match std::fs::read_dir(&dir) {
         Ok(entries) => {
@@ -59,7 +89,7 @@ fn list(cli: &Cli) -> Result<Exit> {
     };
     names.sort();
     for path in names {
-        match DualEncoder::load(&path, cli.device.into()) {
+        match DualEncoder::load(&path, runtime(cli)) {
             Ok(model) => output
                 .line(&row(&escaped(Path::new(path.file_name().unwrap_or_default())), &model))?,
             Err(error) => {
@@ -76,7 +106,7 @@ fn row(name: &str, model: &DualEncoder) -> String {
     let space = model.space();
     let millions = model.n_parameters() as f64 / 1e6;
     format!(
-        "{name:<16}  {:4} dimensions  {millions:6.1} M parameters  {}",
+        "{name:<24}  {:4} dimensions  {millions:6.1} M parameters  {}",
         space.dim,
         &space.fingerprint.0[..16]
     )

@@ -12,7 +12,8 @@ pub(crate) struct HeadLayers {
     output: Output,
 }
 
-pub(super) fn specs(config: &Head, n_in: i64, dim: i64, prefix: &str) -> Vec<TensorSpec> {
+pub(super) fn specs(config: Option<&Head>, n_in: i64, dim: i64, prefix: &str) -> Vec<TensorSpec> {
+    let Some(config) = config else { return Vec::new() };
     let mut widths = vec![n_in];
     widths.extend(&config.hidden);
     widths.push(dim);
@@ -23,7 +24,15 @@ pub(super) fn specs(config: &Head, n_in: i64, dim: i64, prefix: &str) -> Vec<Ten
 }
 
 impl HeadLayers {
-    pub(crate) fn new(config: &Head, weights: &Weights, prefix: &str) -> Self {
+    /// Without a configuration, a head that only scales to length 1.
+    pub(crate) fn new(config: Option<&Head>, weights: &Weights, prefix: &str) -> Self {
+        let Some(config) = config else {
+            return Self {
+                layers: Vec::new(),
+                activation: Activation::Relu,
+                output: Output::Linear,
+            };
+        };
         let layers = (0..=config.hidden.len())
             .map(|i| Linear::new(weights, &format!("{prefix}.{i}")))
             .collect();
@@ -37,7 +46,7 @@ impl HeadLayers {
 
     /// Features to the activations of the last hidden layer `[n, hidden]`, or the features if there is none.
     pub(crate) fn hidden(&self, features: &Tensor) -> Tensor {
-        let hidden = &self.layers[..self.layers.len() - 1];
+        let hidden = &self.layers[..self.layers.len().saturating_sub(1)];
         hidden
             .iter()
             .fold(features.shallow_clone(), |x, layer| self.activation.forward(&layer.forward(&x)))
@@ -45,7 +54,10 @@ impl HeadLayers {
 
     /// What [`Self::hidden`] gave to unit vectors `[n, dim]`.
     pub(crate) fn project(&self, hidden: &Tensor) -> Tensor {
-        let x = self.layers.last().expect("a head has a layer").forward(hidden);
+        let x = match self.layers.last() {
+            Some(layer) => layer.forward(hidden),
+            None => hidden.shallow_clone(),
+        };
         match self.output {
             Output::Linear => unit(&x),
             Output::Relu => unit(&x.relu()),
@@ -77,7 +89,7 @@ mod tests {
         // Hidden: relu(1 + 0), relu(1 - 0 - 1) = 1, 0; last: 3, -4.
         for (output, expected) in [(Output::Linear, [0.6, -0.8]), (Output::Relu, [1.0, 0.0])] {
             let config = Head { hidden: vec![2], activation: Activation::Relu, output };
-            let found = HeadLayers::new(&config, &weights, "h")
+            let found = HeadLayers::new(Some(&config), &weights, "h")
                 .forward(&Tensor::from_slice2(&[[1.0f32, 0.0]]));
             let found: Vec<f32> = Vec::try_from(found.view(-1)).unwrap();
             assert!(

@@ -3,13 +3,17 @@
 //! A tower is a struct of tensors made from a configuration and a [`Weights`]. The same constructor serves
 //! loading, training and export, since all three go through the list of [`TensorSpec`]s.
 
+mod block;
 mod head;
 mod mobilenet;
 mod relu_text;
+mod resnet;
+mod transformer;
+mod vit;
 
 use std::collections::BTreeMap;
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::encoder::config::{
     Activation, ImageTower as ImageConfig, ModelConfig, TextTower as TextConfig,
@@ -18,6 +22,10 @@ use crate::encoder::config::{
 pub(crate) use head::HeadLayers;
 use mobilenet::MobilenetLayers;
 use relu_text::ReluTextLayers;
+pub(crate) use resnet::REDUCTION;
+use resnet::ResnetLayers;
+use transformer::TransformerLayers;
+use vit::VitLayers;
 
 /// What a tensor is before training.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,6 +59,10 @@ impl TensorSpec {
     }
 }
 
+/// The names of the towers' tensors begin so.
+const IMAGE_TOWER: &str = "image_tower";
+const TEXT_TOWER: &str = "text_tower";
+
 /// Which half of a model a tensor belongs to, so that a query loads only the half it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Half {
@@ -60,36 +72,37 @@ pub(crate) enum Half {
 
 /// The tensors of one half, tower and head.
 pub(crate) fn specs(config: &ModelConfig, half: Half) -> Vec<TensorSpec> {
-    match half {
+    let size = i64::from(config.preprocess.size);
+    let (mut specs, head, n_features, name) = match half {
         Half::Image => {
-            let ImageConfig::Mobilenet(tower) = &config.image_tower;
-            let mut specs = mobilenet::specs(tower, "image_tower");
-            specs.extend(head::specs(
-                &config.image_head,
-                config.image_features(),
-                config.dim,
-                "image_head",
-            ));
-            specs
+            let tower = match &config.image_tower {
+                ImageConfig::Mobilenet(tower) => mobilenet::specs(tower, IMAGE_TOWER),
+                ImageConfig::Resnet(tower) => resnet::specs(tower, size, IMAGE_TOWER),
+                ImageConfig::Vit(tower) => vit::specs(tower, size, IMAGE_TOWER),
+            };
+            (tower, &config.image_head, config.image_features(), "image_head")
         }
         Half::Text => {
-            let TextConfig::ReluText(tower) = &config.text_tower;
-            let mut specs = relu_text::specs(tower, "text_tower");
-            specs.extend(head::specs(
-                &config.text_head,
-                config.text_features(),
-                config.dim,
-                "text_head",
-            ));
-            specs
+            let tower = match &config.text_tower {
+                TextConfig::ReluText(tower) => relu_text::specs(tower, TEXT_TOWER),
+                TextConfig::Transformer(tower) => transformer::specs(tower, TEXT_TOWER),
+            };
+            (tower, &config.text_head, config.text_features(), "text_head")
         }
-    }
+    };
+    specs.extend(head::specs(head.as_ref(), n_features, config.dim, name));
+    specs
 }
 
 /// Named tensors whose names and shapes have been checked against the [`TensorSpec`]s.
 pub(crate) struct Weights(pub(crate) BTreeMap<String, Tensor>);
 
 impl Weights {
+    /// The same tensors in other numbers.
+    pub(crate) fn to_kind(&self, kind: Kind) -> Self {
+        Self(self.0.iter().map(|(name, tensor)| (name.clone(), tensor.to_kind(kind))).collect())
+    }
+
     fn tensor(&self, name: &str) -> Tensor {
         self.0.get(name).expect("names were checked against the configuration").shallow_clone()
     }
@@ -98,14 +111,20 @@ impl Weights {
 /// An image tower of any family.
 pub(crate) enum ImageTower {
     Mobilenet(MobilenetLayers),
+    Resnet(ResnetLayers),
+    Vit(VitLayers),
 }
 
 impl ImageTower {
     pub(crate) fn new(config: &ModelConfig, weights: &Weights) -> Self {
         match &config.image_tower {
             ImageConfig::Mobilenet(tower) => {
-                Self::Mobilenet(MobilenetLayers::new(tower, weights, "image_tower"))
+                Self::Mobilenet(MobilenetLayers::new(tower, weights, IMAGE_TOWER))
             }
+            ImageConfig::Resnet(tower) => {
+                Self::Resnet(ResnetLayers::new(tower, weights, IMAGE_TOWER))
+            }
+            ImageConfig::Vit(tower) => Self::Vit(VitLayers::new(tower, weights, IMAGE_TOWER)),
         }
     }
 
@@ -118,6 +137,8 @@ impl ImageTower {
     pub(crate) fn n_layers(&self) -> usize {
         match self {
             Self::Mobilenet(tower) => tower.len(),
+            Self::Resnet(tower) => tower.len(),
+            Self::Vit(tower) => tower.len(),
         }
     }
 
@@ -125,6 +146,7 @@ impl ImageTower {
     pub(crate) fn can_cut(&self, at: usize) -> bool {
         match self {
             Self::Mobilenet(tower) => tower.can_cut(at),
+            Self::Resnet(_) | Self::Vit(_) => at <= self.n_layers(),
         }
     }
 
@@ -132,6 +154,8 @@ impl ImageTower {
     pub(crate) fn front(&self, pixels: &Tensor, end: usize) -> Tensor {
         match self {
             Self::Mobilenet(tower) => tower.front(pixels, end),
+            Self::Resnet(tower) => tower.front(pixels, end),
+            Self::Vit(tower) => tower.front(pixels, end),
         }
     }
 
@@ -139,25 +163,39 @@ impl ImageTower {
     pub(crate) fn back(&self, maps: &Tensor, start: usize) -> Tensor {
         match self {
             Self::Mobilenet(tower) => tower.back(maps, start),
+            Self::Resnet(tower) => tower.back(maps, start),
+            Self::Vit(tower) => tower.back(maps, start),
         }
     }
 
     /// The layer that a tensor belongs to, by its name; `None` if it is none of an image tower's.
-    pub(crate) fn layer_of(name: &str) -> Option<usize> {
-        name.strip_prefix("image_tower.conv")?.split('.').next()?.parse().ok()
+    pub(crate) fn layer_of(&self, name: &str) -> Option<usize> {
+        let part = name.strip_prefix(IMAGE_TOWER)?.strip_prefix('.')?.split('.').next()?;
+        let number = |prefix: &str| part.strip_prefix(prefix)?.parse::<usize>().ok();
+        // Towers of blocks begin with a stem and end with a pooling.
+        Some(match (number("conv"), number("block"), part) {
+            (Some(conv), _, _) => conv,
+            (None, Some(block), _) => block + 1,
+            (None, None, "norm" | "pool") => self.n_layers() - 1,
+            (None, None, _) => 0,
+        })
     }
 }
 
 /// A text tower of any family.
 pub(crate) enum TextTower {
     ReluText(ReluTextLayers),
+    Transformer(TransformerLayers),
 }
 
 impl TextTower {
     pub(crate) fn new(config: &ModelConfig, weights: &Weights) -> Self {
         match &config.text_tower {
             TextConfig::ReluText(tower) => {
-                Self::ReluText(ReluTextLayers::new(tower, weights, "text_tower"))
+                Self::ReluText(ReluTextLayers::new(tower, weights, TEXT_TOWER))
+            }
+            TextConfig::Transformer(tower) => {
+                Self::Transformer(TransformerLayers::new(tower, weights, TEXT_TOWER))
             }
         }
     }
@@ -166,6 +204,7 @@ impl TextTower {
     pub(crate) fn forward(&self, ids: &Tensor, mask: &Tensor) -> Tensor {
         match self {
             Self::ReluText(tower) => tower.forward(ids, mask),
+            Self::Transformer(tower) => tower.forward(ids, mask),
         }
     }
 }
@@ -177,9 +216,12 @@ impl Activation {
         match self {
             Self::Relu => x.relu_(),
             Self::Relu6 => x.relu6_(),
-            Self::LeakyRelu | Self::Swish | Self::Mish | Self::Gelu | Self::QuickGelu => {
-                self.forward(&x)
-            }
+            Self::LeakyRelu
+            | Self::Swish
+            | Self::Mish
+            | Self::Gelu
+            | Self::GeluTanh
+            | Self::QuickGelu => self.forward(&x),
         }
     }
 
@@ -192,6 +234,7 @@ impl Activation {
             Self::Swish => x.silu(),
             Self::Mish => x.mish(),
             Self::Gelu => x.gelu("none"),
+            Self::GeluTanh => x.gelu("tanh"),
             Self::QuickGelu => x * (x * 1.702).sigmoid(),
         }
     }
@@ -238,6 +281,7 @@ mod tests {
             (Activation::Swish, [-0.238406, -0.188770, 0.0, 0.731059, 6.993622]),
             (Activation::Mish, [-0.252502, -0.220742, 0.0, 0.865098, 6.999988]),
             (Activation::Gelu, [-0.045500, -0.154269, 0.0, 0.841345, 7.0]),
+            (Activation::GeluTanh, [-0.045402, -0.154286, 0.0, 0.841192, 7.0]),
             (Activation::QuickGelu, [-0.064342, -0.149610, 0.0, 0.845796, 6.999953]),
         ] {
             let found: Vec<f64> = activation.forward(&x).try_into().unwrap();
