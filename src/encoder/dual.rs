@@ -147,6 +147,24 @@ impl DualEncoder {
         guarded(|| tch::no_grad(|| half.tower.forward(&input)))
     }
 
+    /// What layer `layer` of the image tower gets, row by row; for comparing a port with its reference layer by layer.
+    /// Layer 0 gets the pixels.
+    ///
+    /// # Errors
+    /// [`Error::BadOption`] if there is no such layer or the tower cannot be cut there; [`Error::Encoder`] as for
+    /// [`Encoder::encode_images`].
+    pub fn image_layer_input(&mut self, pictures: &[Pixels], layer: usize) -> Result<Vec<f32>> {
+        let input = self.image_input(pictures)?;
+        let tower = &self.image_half()?.tower;
+        if !tower.can_cut(layer) {
+            let reason = format!("the image tower cannot be cut before layer {layer}");
+            return Err(Error::BadOption { reason });
+        }
+        let maps = guarded(|| tch::no_grad(|| tower.front(&input, layer)))?;
+        let maps = maps.to_device(tch::Device::Cpu).to_kind(Kind::Float).contiguous();
+        Vec::try_from(maps.view(-1)).map_err(torch_error)
+    }
+
     fn image_input(&self, pictures: &[Pixels]) -> Result<Tensor> {
         let input = image_input(pictures, &self.config.preprocess, self.device)?;
         Ok(input.to_kind(self.precision.kind()))
