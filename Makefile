@@ -2,10 +2,14 @@
 # The only tools asked for are rustup's toolchain, a C++ compiler and python3 with pip.
 
 PREFIX ?= /usr/local
+# Photos, captions and pretrained weights that are not part of the repository.
+SHARED ?= ../shared
+# How many photos a round of bench-encode has.
+PHOTOS ?= 500
 BIN := $(or $(CARGO_TARGET_DIR),target)/release/mmsearch
 CARGO_BUILD := cargo build --release
 
-.PHONY: demo build setup test check install uninstall bench bench-encode golden training-data model ablations clean
+.PHONY: demo build setup test check install uninstall bench bench-encode golden training-data model ablations families parity clean
 
 demo: build ## Index the drawn pictures of the repository and search them
 	@scripts/demo $(BIN)
@@ -47,12 +51,14 @@ PYTHON := .venv/bin/python
 	.venv/bin/pip install -q torch==2.11.0 numpy safetensors tokenizers pillow
 	touch $@
 
-bench-encode: setup .venv/installed ## Pictures to embeddings beside the same network in PyTorch, taking turns
+ENCODE_BENCH = "$$(ls -t $(dir $(BIN))deps/encode-* | grep -v '\.d$$' | head -1)"
+bench-encode: build .venv/families ## Pictures to embeddings beside the same networks in PyTorch, taking turns
 	cargo bench --bench encode --no-run
-	PYTHONPATH=scripts $(PYTHON) scripts/bench_encode.py "$$(ls -t $(dir $(BIN))deps/encode-* | grep -v '\.d$$' | head -1)" models/mini
+	PYTHONPATH=scripts $(PYTHON) scripts/bench_encode.py $(ENCODE_BENCH) models/mini
+	@test -d "$(SHARED)/data" || echo "skipped: ViT-B/32 and RN50 beside open_clip, which need the photos of $(SHARED)"
+	@test ! -d "$(SHARED)/data" || PYTHONPATH=scripts $(PYTHON) scripts/bench_families.py $(ENCODE_BENCH) $(BIN) "$(SHARED)/data/flickr8k/val.tar" "$(SHARED)/weights/bpe_simple_vocab_16e6.txt.gz" $(PHOTOS)
 
 # ---- making the model; needs the photos of SHARED, which are not part of the repository ----
-SHARED ?= ../shared
 RUN ?= run/mini
 
 training-data:
@@ -67,6 +73,20 @@ model: build training-data ## Train models/mini again by its recipe
 
 ablations: build training-data ## Train the recipes of recipes/ablations and print the model card's table
 	scripts/ablations $(BIN) run/data run/ablations
+
+# The reference implementations, for the values that imported checkpoints must give.
+.venv/families: .venv/installed
+	.venv/bin/pip install -q open_clip_torch transformers sentencepiece protobuf ftfy "pillow<13" torch==2.11.0 torchvision==0.26.0
+	touch $@
+
+families: .venv/families ## Write the small checkpoints of fixtures/families again
+	$(PYTHON) scripts/families.py tiny fixtures/families
+
+# The photos come from SHARED; about 3 GB below run/parity.
+parity: setup .venv/families ## Published architectures at full size, beside open_clip and transformers
+	@test -d "$(SHARED)/data" || { echo "make: $(SHARED)/data is not there; it has the photos and the vocabulary that are compared"; exit 1; }
+	$(PYTHON) scripts/families.py full run/parity "$(SHARED)/data/flickr8k/val.tar" "$(SHARED)/data/flickr8k/captions.jsonl" "$(SHARED)/weights/bpe_simple_vocab_16e6.txt.gz"
+	cargo run --release --example parity -- run/parity
 
 golden: .venv/installed ## Write the golden files again with PyTorch (downloads it into .venv)
 	$(PYTHON) scripts/golden.py --make-tiny fixtures/models/tiny

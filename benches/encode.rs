@@ -1,15 +1,20 @@
-//! Encodes pictures in rounds, as asked for on stdin, so that `scripts/bench_encode.py` can take turns with PyTorch.
+//! Encodes pictures in rounds, as asked for on stdin, so that the scripts of `make bench-encode` can take turns with PyTorch.
 //!
-//! Each line of stdin is a round of `ROUND` batches; its answer is the milliseconds that a picture took.
+//! The line `text` on stdin encodes one short text. Every other line is a round; its answer is the milliseconds that a picture took. A round is `ROUND` batches of noise,
+//! or with a directory all of its photos, from their files to unit vectors.
 #![expect(clippy::print_stdout, reason = "a bench reports on stdout")]
 
 use std::error::Error;
 use std::io::BufRead as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::thread;
 use std::time::Instant;
 
 use mmsearch::Pixels;
-use mmsearch::encoder::{Device, DualEncoder, Encoder as _};
+use mmsearch::encoder::{Device, DualEncoder, Encoder as _, Preprocess};
+use mmsearch::media::{Limits, decode, read_regular};
 
 /// Pictures encoded at once, as `mmsearch index` does.
 const BATCH: usize = 8;
@@ -19,8 +24,10 @@ const ROUND: usize = 6;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let model = args.iter().find(|arg| !arg.starts_with('-')).map_or("models/mini", |arg| arg);
+    let mut paths = args.iter().filter(|arg| !arg.starts_with('-'));
+    let model = paths.next().map_or("models/mini", |arg| arg);
     let mut encoder = DualEncoder::load(&PathBuf::from(model), Device::Cpu)?;
+    let photos = paths.next().map(|dir| files(Path::new(dir))).transpose()?;
     let pictures = noise(encoder.preprocess().size)?;
     encoder.encode_images(&pictures)?;
     // Run as a test, without `--bench`, it only shows that it works.
@@ -28,14 +35,66 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     for line in std::io::stdin().lock().lines() {
-        line?;
+        let line = line?;
         let began = Instant::now();
-        for _ in 0..ROUND {
-            encoder.encode_images(&pictures)?;
+        if line == "text" {
+            encoder.encode_texts(&["a dog runs through the water"])?;
+            println!("{}", began.elapsed().as_secs_f64() * 1000.0);
+            continue;
         }
-        println!("{}", began.elapsed().as_secs_f64() * 1000.0 / (ROUND * BATCH) as f64);
+        let n = match &photos {
+            Some(photos) => encode_files(&mut encoder, photos)?,
+            None => {
+                (0..ROUND).try_for_each(|_| encoder.encode_images(&pictures).map(drop))?;
+                ROUND * BATCH
+            }
+        };
+        println!("{}", began.elapsed().as_secs_f64() * 1000.0 / n as f64);
     }
     Ok(())
+}
+
+fn files(dir: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+    let mut files = std::fs::read_dir(dir)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<std::io::Result<Vec<_>>>()?;
+    files.sort();
+    Ok(files)
+}
+
+/// Decodes on all cores in front of the encoder, as `mmsearch index` does.
+fn encode_files(encoder: &mut DualEncoder, files: &[PathBuf]) -> Result<usize, Box<dyn Error>> {
+    let preprocess = encoder.preprocess().clone();
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let (sender, squares) = sync_channel(4 * BATCH);
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            let (sender, next, preprocess) = (sender.clone(), &next, &preprocess);
+            scope.spawn(move || {
+                while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    // The receiver goes early only after an error, which ends the bench.
+                    if sender.send(square(file, preprocess)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let (mut batch, mut n) = (Vec::new(), 0);
+        for square in squares {
+            batch.push(square?);
+            if batch.len() == BATCH {
+                n += encoder.encode_images(&std::mem::take(&mut batch))?.len();
+            }
+        }
+        Ok(n + encoder.encode_images(&batch)?.len())
+    })
+}
+
+fn square(file: &Path, preprocess: &Preprocess) -> Result<Pixels, String> {
+    let limits = Limits::default();
+    let (bytes, _) = read_regular(file, &limits).map_err(|error| error.to_string())?;
+    preprocess.apply(&decode(&bytes, &limits)?.pixels).map_err(|error| error.to_string())
 }
 
 fn noise(side: u32) -> Result<Vec<Pixels>, Box<dyn Error>> {

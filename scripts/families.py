@@ -17,13 +17,15 @@ import tarfile
 
 import numpy as np
 import open_clip
+import PIL
 import torch
 import transformers
-from PIL import Image
+from PIL import Image, ImageOps
 from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from tokenizers import Regex
+from torchvision import transforms as T
 
 TEXTS = [
     "a dog runs through the water",
@@ -112,8 +114,12 @@ def normalised(rgb, mean, std):
     return ((pixels - torch.tensor(mean)) / torch.tensor(std)).permute(0, 3, 1, 2)
 
 
-def wake(model, seed):
-    """Random weights everywhere, also where an initialisation leaves zeros or ones, so that nothing can be left out unseen."""
+def wake(model, seed, is_small):
+    """Random weights everywhere, also where an initialisation leaves zeros or ones, so that nothing can be left out unseen.
+
+    Matrices of a full-size model keep the reference's own random start: twelve blocks of larger ones are so far from any
+    trained network that a difference of 1/255 in one pixel grows from block to block.
+    """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, tensor in model.state_dict().items():
@@ -124,7 +130,7 @@ def wake(model, seed):
                 tensor.copy_(0.75 + 0.5 * noise.abs())
             elif tensor.dim() <= 1:
                 tensor.copy_(tensor + 0.1 * noise)
-            else:
+            elif is_small:
                 # Large enough that one activation is told from another.
                 gain = 1.4 if tensor.dim() == 4 else 2.0
                 tensor.copy_(gain * noise / tensor[0].numel() ** 0.5)
@@ -168,7 +174,7 @@ class Family:
 
     def __init__(self, name, model, image_size, mean, std, dtype=torch.float32):
         self.name, self.image_size, self.mean, self.std, self.dtype = name, image_size, mean, std, dtype
-        self.model = stored_as(wake(model, len(name)), dtype)
+        self.model = stored_as(wake(model, len(name), image_size <= 64), dtype)
 
     def expected(self, rgb, texts):
         """The tensors of a golden file."""
@@ -365,6 +371,58 @@ def full(vocab_path, corpus):
         yield HuggingFace(name, transformers.SiglipModel(config), tokenizer, settings, siglip_processor(size, 2 if gemma else 3))
 
 
+def odd_texts():
+    """What people paste: scripts, symbols, entities, control characters, very long and empty texts."""
+    rng = np.random.default_rng(5)
+    fixed = [
+        "", " ", "\n\t", "…", "A" * 10_000, "word " * 2_000, "x" * 300 + " end", "don't can't I'll we've he'd it's I'm they're",
+        "DON'T SHOUT'S", "<|endoftext|>", "a <|startoftext|> b", "100,000.50 €", "3x4=12", "#hashtag @user http://example.org/a?b=c&d=e",
+        "Fish &amp; chips", "&lt;b&gt;bold&lt;/b&gt;", "&amp;amp;quot;twice&amp;quot;", "P&eacute;rez &#233; &#x1F600;", "a < b &amp; c", "&nbsp;x&nbsp;y",
+        "“curly” ‘quotes’ — dash – dash", "ﬁne ﬂow eﬃcient", "ｆｕｌｌ　ｗｉｄｔｈ", "e\u0301te\u0301", "\u00c5ngstr\u00f6m", "İstanbul ΣΊΣΥΦΟΣ straße",
+        "a\u200bb\u200d", "tab\tand\nline\r\nbreaks\u2028x", "bell\u0007 null\u0000 esc\u001b[31mred\u001b[0m", "\ufeffbom", "\u0085next\u00a0nbsp",
+        "日本語のテキスト", "中文句子，标点。", "한국어 문장", "Привет мир", "שלום עולם", "مرحبا بالعالم", "สวัสดีชาวโลก", "नमस्ते दुनिया",
+        "🐶🐱🏖️👩‍👩‍👧‍👦🇩🇪👍🏽", "dog🐶cat", "½ cup ² ™ ℃ №", "١٢٣ ４５６", "_under_score_ and-hyphen", "a_b__c", "!!!???...", "'quoted'", '"double"',
+    ]
+    pools = [range(0x20, 0x7F), range(0xA1, 0x250), range(0x370, 0x530), range(0x4E00, 0x4F00), range(0x1F300, 0x1F640), range(0x3040, 0x30FF)]
+    for i in range(300):
+        pool = pools[i % len(pools)]
+        length = int(rng.integers(1, 60))
+        fixed.append("".join(chr(int(c)) if rng.random() > 0.2 else " " for c in rng.choice(np.array(pool), length)))
+    return fixed
+
+
+def preprocessing(root, photos, n=100):
+    """Pictures of many shapes as PNG (so that both sides resize the same pixels), and what Pillow makes of them.
+
+    Pillow 13 resizes columns first where the height shrinks much more than the width, which changes a bicubic result by
+    some levels; the published models were made with the versions before, which always begin with the rows.
+    """
+    assert int(PIL.__version__.split(".")[0]) < 13, "the reference is Pillow 12"
+    rng = np.random.default_rng(7)
+    directory = root / "shapes"
+    directory.mkdir(parents=True, exist_ok=True)
+    tensors = {}
+    for i in range(n):
+        photo = Image.open(photos[i % len(photos)]).convert("RGB")
+        long, ratio = int(rng.integers(40, 1400)), float(rng.uniform(1, 7 if i % 5 == 0 else 2))
+        size = (long, max(8, int(long / ratio)))[:: 1 if i % 2 else -1]
+        picture = photo.resize(size, Image.BICUBIC)
+        name = f"{i:03d}.png"
+        orientation = [1, 3, 6, 8][i % 4] if i % 3 == 0 else 1
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        picture.save(directory / name, exif=exif) if orientation > 1 else picture.save(directory / name)
+        upright = ImageOps.exif_transpose(Image.open(directory / name)).convert("RGB")
+        side = [224, 256, 336, 64][i % 4]
+        for filter_name, filter_ in (("bilinear", Image.BILINEAR), ("bicubic", Image.BICUBIC)):
+            squash = upright.resize((side, side), filter_)
+            interpolation = {"bilinear": T.InterpolationMode.BILINEAR, "bicubic": T.InterpolationMode.BICUBIC}[filter_name]
+            crop = T.Compose([T.Resize(side, interpolation), T.CenterCrop(side)])(upright)
+            for resize, square in (("squash", squash), ("shortest-edge-crop", crop)):
+                tensors[f"{name}|{side}|{filter_name}|{resize}"] = np.ascontiguousarray(np.asarray(square))
+    save_file(tensors, str(root / "shapes.safetensors"))
+
+
 def main():
     torch.manual_seed(1)
     if sys.argv[1] == "tiny":
@@ -383,6 +441,8 @@ def main():
     (root / "images").mkdir(parents=True, exist_ok=True)
     for name in names:
         (root / "images" / name).write_bytes(files.extractfile(name).read())
+    preprocessing(root, [root / "images" / name for name in names])
+    strings = corpus[:5000] + odd_texts()
     for family in full(vocab, corpus):
         if len(sys.argv) > 6 and family.name not in sys.argv[6:]:
             continue
@@ -396,6 +456,8 @@ def main():
         golden["file.embedding"] = rows.numpy()
         golden["file.names"] = np.frombuffer("".join(name + "\0" for name in names).encode(), np.uint8)
         save_file({**golden, **layers}, str(root / family.name / "expected.safetensors"))
+        tokens = [family.ids([text])[0] for text in strings]
+        (root / family.name / "tokens.json").write_text(json.dumps(dict(texts=strings, ids=tokens)))
         print(family.name, sum(p.numel() for p in family.model.parameters()), "parameters", flush=True)
 
 

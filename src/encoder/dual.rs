@@ -147,6 +147,14 @@ impl DualEncoder {
         guarded(|| tch::no_grad(|| half.tower.forward(&input)))
     }
 
+    /// The token ids that the text tower reads, without padding; for comparing a tokenizer with its reference.
+    ///
+    /// # Errors
+    /// [`Error::Encoder`] if the tokenizer refuses the text.
+    pub fn token_ids(&mut self, text: &str) -> Result<Vec<i64>> {
+        self.text_half()?.tokenizer.ids(text)
+    }
+
     /// What layer `layer` of the image tower gets, row by row; for comparing a port with its reference layer by layer.
     /// Layer 0 gets the pixels.
     ///

@@ -3,6 +3,7 @@
 //! Everything above this module sees the [`Encoder`] trait only and is tested with [`FakeEncoder`]. With the
 //! feature `torch` there is one real implementation, `DualEncoder`, whose families are closed enums.
 
+mod bicubic;
 mod fake;
 mod preprocess;
 

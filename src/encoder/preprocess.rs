@@ -1,13 +1,16 @@
 //! From a decoded picture to the square that an image tower reads.
 //!
-//! Resizing uses `fast_image_resize`, whose filters are Pillow's (support scaled with the reduction, i.e.
-//! antialiased); a pixel may differ from Pillow by 1/255 through rounding.
+//! Resizing is antialiased as Pillow's: bilinear by `fast_image_resize`, where a pixel may differ by 1/255 through rounding,
+//! bicubic by [`bicubic`], where none does.
+
+use std::borrow::Cow;
 
 use fast_image_resize as fir;
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
 use serde::{Deserialize, Serialize};
 
+use crate::encoder::bicubic;
 use crate::error::{Error, Result};
 use crate::pixels::Pixels;
 
@@ -77,6 +80,24 @@ fn shortest_edge(width: u32, height: u32, size: u32) -> (u32, u32) {
 }
 
 fn resize(picture: &Pixels, width: u32, height: u32, filter: Filter) -> Result<Pixels> {
+    match filter {
+        Filter::Bilinear => resize_bilinear(picture, width, height),
+        Filter::Bicubic => {
+            let (from, to) = (picture.width() as usize, width as usize);
+            let rows = match from == to {
+                true => Cow::Borrowed(picture.rgb()),
+                false => Cow::Owned(bicubic::narrowed(picture.rgb(), from, to)),
+            };
+            let rgb = match picture.height() == height {
+                true => rows.into_owned(),
+                false => bicubic::shortened(&rows, to * 3, height as usize),
+            };
+            Pixels::new(width, height, rgb)
+        }
+    }
+}
+
+fn resize_bilinear(picture: &Pixels, width: u32, height: u32) -> Result<Pixels> {
     let refused = |reason: String| Error::Encoder {
         reason: format!("cannot resize to {width}×{height}: {reason}"),
     };
@@ -86,12 +107,8 @@ fn resize(picture: &Pixels, width: u32, height: u32, filter: Filter) -> Result<P
     let mut rgb = vec![0; width as usize * height as usize * 3];
     let mut target = TypedImage::<U8x3>::from_buffer(width, height, &mut rgb)
         .map_err(|error| refused(error.to_string()))?;
-    let filter = match filter {
-        Filter::Bilinear => fir::FilterType::Bilinear,
-        Filter::Bicubic => fir::FilterType::CatmullRom,
-    };
-    let options =
-        fir::ResizeOptions::new().resize_alg(fir::ResizeAlg::Convolution(filter)).use_alpha(false);
+    let filter = fir::ResizeAlg::Convolution(fir::FilterType::Bilinear);
+    let options = fir::ResizeOptions::new().resize_alg(filter).use_alpha(false);
     // The typed call compiles the code of one pixel type into this crate; the other compiles all of them.
     fir::Resizer::new()
         .resize_typed(&source, &mut target, &options)
