@@ -66,13 +66,15 @@ struct Tokens {
 /// How many texts have the reference's token ids; the first few others are shown.
 fn tokens(model: &mut DualEncoder, dir: &Path) -> Result<(usize, usize), Box<dyn Error>> {
     let Tokens { texts, ids } = serde_json::from_slice(&fs::read(dir.join("tokens.json"))?)?;
-    let mut n_equal = 0;
+    let (mut n_equal, mut n_shown) = (0, 0);
     for (text, wanted) in texts.iter().zip(&ids) {
         let found = model.token_ids(text)?;
-        n_equal += usize::from(found == *wanted);
-        if found != *wanted && texts.len() - n_equal < 12 {
-            let start: String = text.chars().take(40).collect();
+        if found == *wanted {
+            n_equal += 1;
+        } else if n_shown < 5 {
+            let start: String = text.chars().take(60).collect();
             eprintln!("  {start:?}: {found:?}, expected {wanted:?}");
+            n_shown += 1;
         }
     }
     Ok((n_equal, texts.len()))

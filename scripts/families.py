@@ -15,6 +15,7 @@ import pathlib
 import sys
 import tarfile
 
+import ftfy
 import numpy as np
 import open_clip
 import PIL
@@ -298,6 +299,8 @@ class HuggingFace(Family):
         if self.settings["tokenizer_class"].startswith("Gemma"):
             texts = [text.lower() for text in texts]
         rows = [self.tokenizer.encode(text, add_special_tokens=False).ids[:room] for text in texts]
+        # A text may spell the end out; the first end is the one that counts.
+        rows = [row[: row.index(end)] if end in row else row for row in rows]
         return [([start] if start is not None else []) + row + [end] for row in rows]
 
     def texts(self, texts):
@@ -442,7 +445,10 @@ def main():
     for name in names:
         (root / "images" / name).write_bytes(files.extractfile(name).read())
     preprocessing(root, [root / "images" / name for name in names])
-    strings = corpus[:5000] + odd_texts()
+    odd = odd_texts()
+    # mmsearch does not repair texts that were decoded with a wrong encoding, which ftfy takes some gibberish for.
+    strings = corpus[:5000] + [text for text in odd if ftfy.fix_encoding(text) == text]
+    print(len(strings), "texts;", len(odd) + 5000 - len(strings), "left out that ftfy takes for a wrong encoding", flush=True)
     for family in full(vocab, corpus):
         if len(sys.argv) > 6 and family.name not in sys.argv[6:]:
             continue

@@ -14,7 +14,7 @@ use image::{
 };
 
 use super::exif::ExifFacts;
-use super::{Limits, jpeg_end};
+use super::{Limits, jpeg, jpeg_end};
 use crate::item::ImageFacts;
 use crate::pixels::Pixels;
 
@@ -71,8 +71,11 @@ fn decode_within(bytes: &[u8], limits: &Limits) -> Result<Decoded, String> {
     check_size(width, height, decoder.total_bytes(), limits)?;
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let exif = exif_of(&mut decoder, format, bytes);
-    let picture = DynamicImage::from_decoder(decoder).map_err(|error| reason(&error))?;
-    let mut picture = DynamicImage::ImageRgb8(over_white(picture));
+    let picture = match (format == ImageFormat::Jpeg).then(|| jpeg::decode(bytes)).flatten() {
+        Some(picture) => picture,
+        None => over_white(DynamicImage::from_decoder(decoder).map_err(|error| reason(&error))?),
+    };
+    let mut picture = DynamicImage::ImageRgb8(picture);
     picture.apply_orientation(orientation);
     let (width, height) = (picture.width(), picture.height());
     Ok(Decoded {

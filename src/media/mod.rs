@@ -10,6 +10,7 @@ mod budget;
 mod csv_rows;
 mod decode;
 mod exif;
+mod jpeg;
 mod jpeg_end;
 mod manifest;
 mod open;
