@@ -35,16 +35,23 @@ impl User {
         self.dir.path().join("hub-home/hub/models--someone--tiny")
     }
 
-    fn pull(&self, endpoint: &str, arguments: &[&str]) -> Output {
+    /// The program with the real import.
+    fn mmsearch(&self, endpoint: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mmsearch"));
         // Only what is set here: no proxy, no token and no directory of whoever runs the tests.
-        command.env_clear().env("MMSEARCH_FAKE_ENCODER", "1");
+        command.env_clear();
         if let Some(path) = std::env::var_os("LD_LIBRARY_PATH") {
             command.env("LD_LIBRARY_PATH", path);
         }
         command.env("XDG_DATA_HOME", self.dir.path().join("data"));
         command.env("HF_HOME", self.dir.path().join("hub-home"));
         command.env("HF_ENDPOINT", endpoint).env("HF_TOKEN", TOKEN);
+        command
+    }
+
+    fn pull(&self, endpoint: &str, arguments: &[&str]) -> Output {
+        let mut command = self.mmsearch(endpoint);
+        command.env("MMSEARCH_FAKE_ENCODER", "1");
         command.args(["model", "pull"]).args(arguments).output().unwrap()
     }
 
@@ -275,13 +282,8 @@ fn the_token_is_sent_to_the_hub_and_to_nobody_else() {
 #[test]
 fn a_token_that_is_none_is_not_shown() {
     let user = User::new();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mmsearch"));
-    command.env_clear().env("MMSEARCH_FAKE_ENCODER", "1").env("HF_ENDPOINT", "http://127.0.0.1:1");
-    if let Some(path) = std::env::var_os("LD_LIBRARY_PATH") {
-        command.env("LD_LIBRARY_PATH", path);
-    }
-    command.env("XDG_DATA_HOME", user.dir.path()).env("HF_HOME", user.dir.path());
-    command.env("HF_TOKEN", format!("{TOKEN}\nX-Other: header"));
+    let mut command = user.mmsearch("http://127.0.0.1:1");
+    command.env("MMSEARCH_FAKE_ENCODER", "1").env("HF_TOKEN", format!("{TOKEN}\nX-Other: header"));
     let (code, _, stderr) = told(command.args(["model", "pull", "someone/tiny"]).output().unwrap());
     assert_eq!(code, 2, "{stderr}");
     assert!(stderr.contains("HF_TOKEN"), "{stderr}");
@@ -376,4 +378,99 @@ fn wrong_arguments_ask_nobody() {
     let (code, _, stderr) = user.pull_from(&hub);
     assert_eq!(code, 2, "{stderr}");
     assert!(stderr.contains("already") && hub.asked().is_empty(), "{stderr}");
+}
+
+/// A published family of `fixtures/`, as a repository.
+#[cfg(feature = "torch")]
+fn family(name: &str) -> Files {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/families").join(name);
+    names(&dir).iter().fold(Files::default(), |files, file| {
+        let bytes = fs::read(dir.join(file)).unwrap();
+        match file.ends_with(".safetensors") {
+            true => files.large(file, &bytes),
+            false => files.small(file, &bytes),
+        }
+    })
+}
+
+#[cfg(feature = "torch")]
+#[test]
+fn every_family_is_pulled_and_imported() {
+    for name in ["clip", "openclip-resnet", "openclip-vit", "siglip", "siglip2"] {
+        let (hub, _store) = family(name).serve();
+        let user = User::new();
+        let endpoint = format!("http://{}", hub.address);
+        let run = |arguments: &[&str]| {
+            told(user.mmsearch(&endpoint).arg("model").args(arguments).output().unwrap())
+        };
+        let (code, stdout, stderr) = run(&["pull", "someone/tiny", "--name", name]);
+        assert_eq!(code, 0, "{name}: {stderr}");
+        assert!(
+            stdout.starts_with(name) && stderr.contains(&format!("--model {name}")),
+            "{stdout}"
+        );
+        assert_eq!(names(&user.models()), [name]);
+        assert!(!hub.asked().iter().any(|asked| asked.path.ends_with("expected.safetensors")));
+
+        // It is the model that an import of the same files makes.
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/families").join(name);
+        let by_hand = user.dir.path().join("by-hand");
+        mmsearch::encoder::import(&dir, name, &by_hand).unwrap();
+        let (pulled, ours) = (user.models().join(name), by_hand);
+        for file in ["model.json", "weights.safetensors", "tokenizer.json"] {
+            let same = fs::read(pulled.join(file)).unwrap() == fs::read(ours.join(file)).unwrap();
+            assert!(same, "{name}: {file}");
+        }
+        assert_eq!(run(&["verify", "--model", name]).0, 0);
+    }
+}
+
+#[cfg(feature = "torch")]
+#[test]
+fn what_cannot_be_imported_leaves_no_model() {
+    let (hub, _store) = tiny().serve();
+    let user = User::new();
+    let mut command = user.mmsearch(&format!("http://{}", hub.address));
+    let (code, stdout, stderr) =
+        told(command.args(["model", "pull", "someone/tiny"]).output().unwrap());
+    assert_eq!((code, stdout.as_str()), (7, ""), "{stderr}");
+    assert!(stderr.contains("model.safetensors"), "{stderr}");
+    assert_eq!(names(&user.models()), [""; 0]);
+}
+
+/// What is said before anything is downloaded.
+#[cfg(not(feature = "torch"))]
+#[test]
+fn a_build_without_libtorch_asks_nobody() {
+    let (hub, _store) = tiny().serve();
+    let user = User::new();
+    let mut command = user.mmsearch(&format!("http://{}", hub.address));
+    let (code, _, stderr) = told(command.args(["model", "pull", "someone/tiny"]).output().unwrap());
+    assert_eq!(code, 7, "{stderr}");
+    assert!(stderr.contains("torch") && hub.asked().is_empty(), "{stderr}");
+}
+
+#[test]
+fn published_models_are_listed_without_a_connection() {
+    let list = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mmsearch"));
+        command.env_clear().args(["model", "list", "--available"]).args(arguments);
+        if let Some(path) = std::env::var_os("LD_LIBRARY_PATH") {
+            command.env("LD_LIBRARY_PATH", path);
+        }
+        told(command.output().unwrap())
+    };
+    let (code, stdout, stderr) = list(&[]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let row = stdout.lines().find(|line| line.starts_with("timm/ViT-B-16-SigLIP ")).unwrap();
+    let words: Vec<&str> = row.split_whitespace().skip(3).collect();
+    assert_eq!(words, ["813", "768", "0.25", "74.7", "47.8", "Apache-2.0"]);
+    let (code, stdout, _) = list(&["--json"]);
+    assert_eq!(code, 0);
+    let lines: Vec<serde_json::Value> =
+        stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let tiny = lines.iter().find(|line| line["model"] == "TinyCLIP 61M/32").unwrap();
+    assert_eq!((&tiny["version"], &tiny["megabytes"]), (&1.into(), &462.into()));
+    // Nobody published it, and it is not made up.
+    assert!(tiny["flickr30k"].is_null() && tiny["relative_speed"].is_null());
 }
