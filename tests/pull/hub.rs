@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
 use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
@@ -33,6 +33,10 @@ pub struct Faults {
     pub refuses: Option<(u16, &'static str, &'static str)>,
     /// Files are redirected in a circle.
     pub circles: bool,
+    /// The hub says nothing of a large file's size and hash.
+    pub unlinked: bool,
+    /// Bodies of large files stop after so many bytes until both sides have waited twice.
+    pub pause: Option<(usize, Arc<Barrier>)>,
 }
 
 /// One server; the store for large files is a second one.
@@ -71,13 +75,13 @@ impl Files {
         let store = {
             let (files, faults) = (Arc::clone(&files), Arc::clone(&faults));
             Server::new(Arc::clone(&faults), move |asked, out| {
-                files.from_store(asked, &faults, out);
+                files.answer_as_store(asked, &faults, out);
             })
         };
         let hub = {
             let (files, faults, store) = (files, Arc::clone(&faults), store.address);
             Server::new(Arc::clone(&faults), move |asked, out| {
-                files.from_hub(asked, &faults.lock().unwrap().clone(), store, out);
+                files.answer_as_hub(asked, &faults.lock().unwrap().clone(), store, out);
             })
         };
         (hub, store)
@@ -88,7 +92,13 @@ impl Files {
     }
 
     /// The list, small files, and redirects.
-    fn from_hub(&self, asked: &Asked, faults: &Faults, store: SocketAddr, out: &mut dyn Write) {
+    fn answer_as_hub(
+        &self,
+        asked: &Asked,
+        faults: &Faults,
+        store: SocketAddr,
+        out: &mut dyn Write,
+    ) {
         if let Some((status, code, token)) = faults.refuses
             && asked.headers.get("authorization").map(String::as_str)
                 != Some(&format!("Bearer {token}"))
@@ -119,6 +129,9 @@ impl Files {
         }
         if stored.is_large {
             let location = format!("http://{store}/blobs/{name}?signature=secret");
+            if faults.unlinked {
+                return answer(out, asked, 302, &[("location", &location), ("etag", &etag)], b"");
+            }
             let linked = [
                 ("location", location.as_str()),
                 ("x-linked-etag", &etag),
@@ -134,7 +147,7 @@ impl Files {
     }
 
     /// Large files; asking again for the same is told by the range.
-    fn from_store(&self, asked: &Asked, faults: &Mutex<Faults>, out: &mut dyn Write) {
+    fn answer_as_store(&self, asked: &Asked, faults: &Mutex<Faults>, out: &mut dyn Write) {
         let name = asked.path.trim_start_matches("/blobs/").split('?').next().unwrap();
         let Some(stored) = self.find(name) else { return answer(out, asked, 404, &[], b"") };
         let mut faults = faults.lock().unwrap();
@@ -153,8 +166,15 @@ impl Files {
         if status == 206 {
             headers.push(("content-range", &content_range));
         }
-        let body = &bytes[start..];
+        let (mut body, pause) = (&bytes[start..], faults.pause.take());
+        drop(faults);
         write!(out, "{}content-length: {}\r\n\r\n", head(status, &headers), body.len()).unwrap();
+        if let Some((n_before, both)) = pause {
+            out.write_all(&body[..n_before]).unwrap();
+            body = &body[n_before..];
+            both.wait();
+            both.wait();
+        }
         // Whoever hangs up while we speak has what it wants.
         let _ = out.write_all(&body[..cut.unwrap_or(body.len()).min(body.len())]);
     }

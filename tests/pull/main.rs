@@ -10,7 +10,8 @@ mod hub;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Barrier};
 
 use hub::{Asked, COMMIT, Faults, Files, Server, sha256};
 use tempfile::TempDir;
@@ -318,12 +319,50 @@ fn a_refusal_says_what_to_do() {
 }
 
 #[test]
+fn ctrl_c_keeps_what_has_arrived() {
+    let (hub, store) = tiny().serve();
+    let user = User::new();
+    let both = Arc::new(Barrier::new(2));
+    hub.break_it(Faults { pause: Some((70_001, Arc::clone(&both))), ..Faults::default() });
+    let mut command = user.mmsearch(&format!("http://{}", hub.address));
+    command.env("MMSEARCH_FAKE_ENCODER", "1").args(["model", "pull", "someone/tiny"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    both.wait();
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    both.wait();
+    let (code, _, stderr) = told(child.wait_with_output().unwrap());
+    assert_eq!(code, 130, "{stderr}");
+    assert_eq!(names(&user.models()), [""; 0]);
+    store.forget();
+    assert_eq!(user.pull_from(&hub).0, 0);
+    // The control: what was kept was used, unless the program stopped before it read anything.
+    let part = ranges(&store).remove(0);
+    assert!(part.is_none_or(|range| range.starts_with("bytes=")));
+    assert_eq!(fs::read(user.models().join("tiny/model.safetensors")).unwrap(), weights());
+}
+
+#[test]
+fn a_file_that_cannot_be_checked_is_not_downloaded() {
+    let (hub, store) = tiny().serve();
+    let user = User::new();
+    hub.break_it(Faults { unlinked: true, ..Faults::default() });
+    let (code, _, stderr) = user.pull_from(&hub);
+    assert_eq!(code, 7, "{stderr}");
+    assert!(stderr.contains("no size and hash"), "{stderr}");
+    assert!(store.asked().is_empty());
+    hub.break_it(Faults::default());
+    assert_eq!(user.pull_from(&hub).0, 0);
+}
+
+#[test]
 fn a_redirect_in_a_circle_ends() {
     let (hub, _store) = tiny().serve();
     hub.break_it(Faults { circles: true, ..Faults::default() });
     let (code, _, stderr) = User::new().pull_from(&hub);
     assert_eq!(code, 5, "{stderr}");
     assert!(stderr.contains("circle"), "{stderr}");
+    assert!(hub.asked().len() < 20, "{}", hub.asked().len());
 }
 
 #[test]

@@ -103,9 +103,11 @@ impl Client {
     pub(crate) fn describe(&self, url: &str) -> Result<RemoteFile> {
         let question = Question { method: Method::HEAD, url, start: 0, leaves_hub: false };
         let Answer { response, url, linked } = self.ask(&question)?;
+        // A redirect's own length is that of its text.
+        let is_file = response.status().is_success();
         let own =
             || Some((etag(response.headers())?, number(response.headers(), "content-length")?));
-        let Some((checksum, size_bytes)) = linked.or_else(own) else {
+        let Some((checksum, size_bytes)) = linked.or_else(|| own().filter(|_| is_file)) else {
             return Err(Error::BadModel {
                 path: shown(&url).into(),
                 reason: "the hub names no size and hash for it, so that it could not be checked; \
