@@ -461,6 +461,8 @@ fn every_family_is_pulled_and_imported() {
             assert!(same, "{name}: {file}");
         }
         assert_eq!(run(&["verify", "--model", name]).0, 0);
+        let (_, listed, _) = run(&["list", "--json"]);
+        assert!(listed.contains(&format!("\"name\":\"{name}\"")), "{listed}");
     }
 }
 

@@ -193,8 +193,8 @@ pub(crate) enum ModelCommand {
         #[arg(long)]
         json: bool,
     },
-    #[cfg(feature = "torch")]
     /// Make a model out of a downloaded checkpoint: CLIP or SigLIP in the layout of transformers, or OpenCLIP's
+    #[cfg(feature = "torch")]
     Import {
         /// The directory with config.json or open_clip_config.json
         #[arg(value_name = "DIR")]

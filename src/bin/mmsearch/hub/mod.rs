@@ -12,6 +12,7 @@ mod fetch;
 mod layout;
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -96,7 +97,7 @@ impl Hub {
     pub(crate) fn download(
         &self,
         name: &RepoName,
-        watch: &mut dyn FnMut(&str, u64, u64) -> std::ops::ControlFlow<()>,
+        watch: &mut dyn FnMut(&str, u64, u64) -> ControlFlow<()>,
     ) -> Result<PathBuf> {
         let info = self.list(name)?;
         // Everything after the list is asked for by its commit, so that a push in between mixes nothing.
