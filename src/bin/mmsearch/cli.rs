@@ -62,7 +62,6 @@ pub(crate) enum Command {
     Status(StatusArgs),
     Forget(ForgetArgs),
     Check(CheckArgs),
-    #[cfg(feature = "torch")]
     Model(ModelArgs),
     #[cfg(feature = "torch")]
     Train(TrainArgs),
@@ -167,26 +166,35 @@ pub(crate) struct CompletionsArgs {
     pub(crate) shell: clap_complete::Shell,
 }
 
-/// List, describe or test models
-#[cfg(feature = "torch")]
+/// List, download, describe or test models
 #[derive(Args, Debug)]
 pub(crate) struct ModelArgs {
     #[command(subcommand)]
     pub(crate) command: ModelCommand,
 }
 
-#[cfg(feature = "torch")]
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelCommand {
     /// The models that --model knows by name
-    List,
+    List {
+        /// Instead, published models that `pull` can bring: size, speed, published recall and licence
+        #[arg(long)]
+        available: bool,
+
+        /// Print JSON Lines: one for each model
+        #[arg(long)]
+        json: bool,
+    },
+    Pull(PullArgs),
     /// What a model is made of
+    #[cfg(feature = "torch")]
     Info {
         /// Print one line of JSON
         #[arg(long)]
         json: bool,
     },
     /// Make a model out of a downloaded checkpoint: CLIP or SigLIP in the layout of transformers, or OpenCLIP's
+    #[cfg(feature = "torch")]
     Import {
         /// The directory with config.json or open_clip_config.json
         #[arg(value_name = "DIR")]
@@ -197,11 +205,28 @@ pub(crate) enum ModelCommand {
         name: Option<String>,
     },
     /// Compare a model with the values that its golden file says it must give
+    #[cfg(feature = "torch")]
     Verify {
         /// Print one line of JSON
         #[arg(long)]
         json: bool,
     },
+}
+
+/// Download a model of the Hugging Face hub and import it; the only subcommand that uses the network
+///
+/// An interrupted download goes on where it was when it is run again. The files stay in the hub's cache, which
+/// Python's `huggingface_hub` shares. HF_TOKEN is a token for repositories behind a licence; HF_ENDPOINT is another hub,
+/// HF_HOME another place than ~/.cache/huggingface.
+#[derive(Args, Debug)]
+pub(crate) struct PullArgs {
+    /// As `model list --available` names them; REVISION is a branch, tag, commit or refs/pr/N
+    #[arg(value_name = "REPO[@REVISION]")]
+    pub(crate) repository: String,
+
+    /// What --model will call it [default: the repository's name without its owner]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
 }
 
 /// Train a model on images with captions

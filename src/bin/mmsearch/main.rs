@@ -1,11 +1,13 @@
 //! `mmsearch`, the program: arguments in, one call of the library, results on stdout, all else on stderr.
 
+mod available;
 mod check;
 mod cli;
 mod completions;
 mod eval;
 mod exit;
 mod forget;
+mod hub;
 mod index;
 mod model;
 #[cfg(feature = "torch")]
@@ -13,6 +15,7 @@ mod models;
 mod output;
 mod place;
 mod progress;
+mod pull;
 mod query;
 mod status;
 #[cfg(feature = "torch")]
@@ -23,7 +26,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, ModelCommand};
 use crate::exit::Exit;
 
 fn main() -> ExitCode {
@@ -43,11 +46,28 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Status(arguments) => status::run(cli, arguments),
         Command::Forget(arguments) => forget::run(cli, arguments),
         Command::Check(arguments) => check::run(cli, arguments),
-        #[cfg(feature = "torch")]
-        Command::Model(arguments) => models::run(cli, arguments),
+        Command::Model(arguments) => run_model(cli, &arguments.command),
         #[cfg(feature = "torch")]
         Command::Train(arguments) => train::run(cli, arguments),
         Command::Eval(arguments) => eval::run(cli, arguments),
         Command::Completions(arguments) => completions::run(arguments),
+    }
+}
+
+/// What can be had is known without libtorch; everything else about models needs it.
+fn run_model(cli: &Cli, command: &ModelCommand) -> anyhow::Result<Exit> {
+    match command {
+        ModelCommand::List { available: true, json } => available::run(*json),
+        ModelCommand::Pull(arguments) => pull::run(cli, arguments),
+        #[cfg(feature = "torch")]
+        ModelCommand::List { available: false, json } => models::list(cli, *json),
+        #[cfg(not(feature = "torch"))]
+        ModelCommand::List { available: false, .. } => Err(model::no_model("mini")),
+        #[cfg(feature = "torch")]
+        ModelCommand::Info { json } => models::info(cli, *json),
+        #[cfg(feature = "torch")]
+        ModelCommand::Import { source, name } => models::import(cli, source, name.as_deref()),
+        #[cfg(feature = "torch")]
+        ModelCommand::Verify { json } => models::verify(cli, *json),
     }
 }

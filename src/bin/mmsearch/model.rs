@@ -70,7 +70,7 @@ pub(crate) fn named(model: Option<&str>) -> Result<Named> {
 }
 
 #[cfg(not(all(feature = "torch", feature = "embedded-model")))]
-fn no_model(name: &str) -> anyhow::Error {
+pub(crate) fn no_model(name: &str) -> anyhow::Error {
     mmsearch::Error::BadModel { path: name.into(), reason: "this build has no model inside".into() }
         .into()
 }

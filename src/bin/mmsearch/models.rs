@@ -8,11 +8,28 @@ use mmsearch::encoder::config::ModelConfig;
 use mmsearch::encoder::{DualEncoder, Encoder, LEAST_COSINE};
 use serde::Serialize;
 
-use crate::cli::{Cli, ModelArgs, ModelCommand};
+use crate::cli::Cli;
 use crate::exit::{Exit, tell};
 use crate::model::{Named, load_dual, named, runtime};
 use crate::output::{Output, escaped, escaped_text};
 use crate::place;
+
+/// A model that --model knows, in JSON.
+#[derive(Serialize)]
+struct ListLine<'a> {
+    name: &'a str,
+    fingerprint: &'a str,
+    dim: usize,
+    parameters: u64,
+}
+
+impl<'a> ListLine<'a> {
+    fn new(name: &'a str, model: &'a DualEncoder) -> Self {
+        let space = model.space();
+        let parameters = model.n_parameters();
+        Self { name, fingerprint: &space.fingerprint.0, dim: space.dim, parameters }
+    }
+}
 
 /// A model in JSON.
 #[derive(Serialize)]
@@ -36,17 +53,8 @@ struct VerifyLine<'a> {
     holds: bool,
 }
 
-pub(crate) fn run(cli: &Cli, arguments: &ModelArgs) -> Result<Exit> {
-    match &arguments.command {
-        ModelCommand::List => list(cli),
-        ModelCommand::Info { json } => info(cli, *json),
-        ModelCommand::Import { source, name } => import(cli, source, name.as_deref()),
-        ModelCommand::Verify { json } => verify(cli, *json),
-    }
-}
-
 /// Puts the model into the user's `mmsearch/models`, and says how to use it.
-fn import(cli: &Cli, source: &Path, name: Option<&str>) -> Result<Exit> {
+pub(crate) fn import(cli: &Cli, source: &Path, name: Option<&str>) -> Result<Exit> {
     let name = match name {
         Some(name) => name.to_string(),
         None => {
@@ -54,7 +62,7 @@ fn import(cli: &Cli, source: &Path, name: Option<&str>) -> Result<Exit> {
             whole.file_name().unwrap_or_default().to_string_lossy().into_owned()
         }
     };
-    let to = place::models()?.join(checked_name(&name)?);
+    let to = place::new_model(&name)?;
     mmsearch::encoder::import(source, &name, &to)?;
     let model = DualEncoder::load(&to, runtime(cli))?;
     let mut output = Output::new();
@@ -64,22 +72,16 @@ fn import(cli: &Cli, source: &Path, name: Option<&str>) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// A name is one component of a path, and not the name of the model inside.
-pub(crate) fn checked_name(name: &str) -> Result<&str> {
-    let plain = Path::new(name).file_name().is_some_and(|file| file == name);
-    if !plain || name.starts_with('.') || name == "mini" {
-        let reason = format!("{name:?} cannot be the name of a model; choose one with --name");
-        return Err(Error::BadOption { reason }.into());
-    }
-    Ok(name)
-}
-
 /// The model inside, then the directories in the user's `mmsearch/models`; a broken one is told of.
-fn list(cli: &Cli) -> Result<Exit> {
+pub(crate) fn list(cli: &Cli, json: bool) -> Result<Exit> {
     let mut output = Output::new();
     let mut outcome = Exit::Done;
+    let mut show = |name: &str, model: &DualEncoder| match json {
+        true => output.json(&ListLine::new(name, model)),
+        false => output.line(&row(name, model)),
+    };
     #[cfg(feature = "embedded-model")]
-    output.line(&row("mini", &DualEncoder::mini(runtime(cli))?))?;
+    show("mini", &DualEncoder::mini(runtime(cli))?)?;
     let dir = place::models()?;
     let mut names: Vec<PathBuf> = match std::fs::read_dir(&dir) {
         Ok(entries) => {
@@ -90,8 +92,7 @@ fn list(cli: &Cli) -> Result<Exit> {
     names.sort();
     for path in names {
         match DualEncoder::load(&path, runtime(cli)) {
-            Ok(model) => output
-                .line(&row(&escaped(Path::new(path.file_name().unwrap_or_default())), &model))?,
+            Ok(model) => show(&escaped(Path::new(path.file_name().unwrap_or_default())), &model)?,
             Err(error) => {
                 tell(&format!("mmsearch: {error}"));
                 outcome = Exit::Mismatch;
@@ -112,7 +113,7 @@ fn row(name: &str, model: &DualEncoder) -> String {
     )
 }
 
-fn info(cli: &Cli, json: bool) -> Result<Exit> {
+pub(crate) fn info(cli: &Cli, json: bool) -> Result<Exit> {
     let model = load_dual(cli)?;
     let space = model.space();
     let mut output = Output::new();
@@ -135,7 +136,7 @@ fn info(cli: &Cli, json: bool) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn verify(cli: &Cli, json: bool) -> Result<Exit> {
+pub(crate) fn verify(cli: &Cli, json: bool) -> Result<Exit> {
     let mut model = load_dual(cli)?;
     let found = match named(cli.model.as_deref())? {
         Named::Directory(dir) => model.verify(&dir.join("golden.safetensors"))?,

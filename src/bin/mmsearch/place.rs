@@ -1,8 +1,8 @@
-//! Where the library lies.
+//! Where the library, the models and what was downloaded lie.
 
 use std::env::var_os;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -20,9 +20,37 @@ pub(crate) fn library(cli: &Cli) -> Result<PathBuf> {
 }
 
 /// Where `--model NAME` looks: `mmsearch/models` in the user's data directory.
-#[cfg(feature = "torch")]
 pub(crate) fn models() -> Result<PathBuf> {
     Ok(user_data()?.join("models"))
+}
+
+/// Where a new model will be. A name is one component of a path, and not the name of the model inside.
+pub(crate) fn new_model(name: &str) -> Result<PathBuf> {
+    let plain = Path::new(name).file_name().is_some_and(|file| file == name);
+    if !plain || name.starts_with('.') || name == "mini" {
+        let reason = format!("{name:?} cannot be the name of a model; choose one with --name");
+        return Err(mmsearch::Error::BadOption { reason }.into());
+    }
+    let dir = models()?.join(name);
+    if dir.symlink_metadata().is_ok() {
+        let reason =
+            format!("{} is there already; remove it, or choose another --name", dir.display());
+        return Err(mmsearch::Error::BadOption { reason }.into());
+    }
+    Ok(dir)
+}
+
+/// Where Python's `huggingface_hub` keeps its files: `HF_HOME`, or `huggingface` in the user's cache directory.
+pub(crate) fn hub_home() -> Result<PathBuf> {
+    if let Some(home) = variable("HF_HOME") {
+        return Ok(home.into());
+    }
+    let home = || Some(PathBuf::from(variable("HOME")?).join(".cache"));
+    let cache = variable("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
+    let bad = || mmsearch::Error::BadOption {
+        reason: "none of HF_HOME, XDG_CACHE_HOME and HOME is set; set HF_HOME".into(),
+    };
+    Ok(cache.ok_or_else(bad).context("no place for downloads")?.join("huggingface"))
 }
 
 /// `mmsearch` in the user's data directory.
@@ -36,6 +64,6 @@ fn user_data() -> Result<PathBuf> {
 }
 
 /// A variable that is set and not empty.
-fn variable(name: &str) -> Option<OsString> {
+pub(crate) fn variable(name: &str) -> Option<OsString> {
     var_os(name).filter(|value| !value.is_empty())
 }

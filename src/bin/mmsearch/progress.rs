@@ -71,6 +71,16 @@ pub(crate) fn counting_bar(name: &str) -> ProgressBar {
     bar
 }
 
+/// A bar for what is downloaded; the message is the file's name.
+pub(crate) fn byte_bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    let template = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}
+
 /// The stage's name, in JSON and in front of the bar.
 pub(crate) fn stage_name(stage: Stage) -> &'static str {
     match stage {
