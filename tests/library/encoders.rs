@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use mmsearch::encoder::{Encoder, FakeEncoder, Preprocess, Space};
+use mmsearch::encoder::{Encoder, FakeEncoder, Logit, Preprocess, Space};
 use mmsearch::{Embedding, Error, Pixels, Result};
 
 /// A fake that counts what it is asked to encode.
@@ -25,6 +25,9 @@ impl Encoder for Counting {
     fn preprocess(&self) -> &Preprocess {
         self.fake.preprocess()
     }
+    fn logit(&self) -> &Logit {
+        self.fake.logit()
+    }
     fn encode_images(&mut self, pictures: &[Pixels]) -> Result<Vec<Embedding>> {
         self.n_pictures.set(self.n_pictures.get() + pictures.len());
         self.fake.encode_images(pictures)
@@ -44,6 +47,9 @@ impl Encoder for Picky {
     }
     fn preprocess(&self) -> &Preprocess {
         self.0.preprocess()
+    }
+    fn logit(&self) -> &Logit {
+        self.0.logit()
     }
     fn encode_images(&mut self, pictures: &[Pixels]) -> Result<Vec<Embedding>> {
         if pictures.iter().any(|picture| picture.rgb()[1] > 200) {
@@ -65,6 +71,9 @@ impl Encoder for Lying {
     }
     fn preprocess(&self) -> &Preprocess {
         self.0.preprocess()
+    }
+    fn logit(&self) -> &Logit {
+        self.0.logit()
     }
     fn encode_images(&mut self, pictures: &[Pixels]) -> Result<Vec<Embedding>> {
         pictures.iter().map(|_| Embedding::new(vec![0.6, 0.8])).collect()

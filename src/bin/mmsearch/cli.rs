@@ -67,6 +67,7 @@ pub(crate) enum Command {
     #[cfg(feature = "torch")]
     Train(TrainArgs),
     Eval(EvalArgs),
+    Classify(ClassifyArgs),
     #[command(hide = true)]
     Completions(CompletionsArgs),
 }
@@ -292,4 +293,41 @@ pub(crate) struct EvalArgs {
     /// Print one line of JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Say which of some classes each photo shows
+///
+/// A class is known by its name alone: nothing is trained, and no library is needed.
+#[derive(Args, Debug)]
+pub(crate) struct ClassifyArgs {
+    /// Photos; - for standard input
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) labels: LabelsArgs,
+
+    /// What a class is called, {} being its label; several are averaged [default: "a photo of a {}"]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) prompt: Vec<String>,
+
+    /// How many classes for each photo
+    #[arg(short, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) k: u16,
+
+    /// Print JSON Lines: one for each photo
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct LabelsArgs {
+    /// The classes to choose from
+    #[arg(long, value_name = "LABEL,LABEL,…", value_delimiter = ',')]
+    pub(crate) labels: Vec<String>,
+
+    /// The same, one a line; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels_file: Option<PathBuf>,
 }

@@ -1,6 +1,7 @@
 //! `mmsearch`, the program: arguments in, one call of the library, results on stdout, all else on stderr.
 
 mod check;
+mod classify;
 mod cli;
 mod completions;
 mod eval;
@@ -11,6 +12,7 @@ mod model;
 #[cfg(feature = "torch")]
 mod models;
 mod output;
+mod picture;
 mod place;
 mod progress;
 mod query;
@@ -48,6 +50,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         #[cfg(feature = "torch")]
         Command::Train(arguments) => train::run(cli, arguments),
         Command::Eval(arguments) => eval::run(cli, arguments),
+        Command::Classify(arguments) => classify::run(cli, arguments),
         Command::Completions(arguments) => completions::run(arguments),
     }
 }
