@@ -20,7 +20,7 @@ use crate::item::{Item, ItemId, Modality, Source};
 use crate::media::{self, Entry, Kind, Row};
 
 /// Texts of one batch: one call of the encoder, one transaction.
-const BATCH: usize = 64;
+pub(super) const BATCH: usize = 64;
 
 /// Which rows of a manifest could not be used.
 #[derive(Default)]

@@ -16,7 +16,7 @@ use crate::pixels::Pixels;
 
 /// Pictures of one batch: one call of the encoder, one transaction. Half the pool's window must be more, so
 /// that threads prepare the next batch meanwhile.
-const BATCH: usize = 32;
+pub(super) const BATCH: usize = 32;
 
 impl Run<'_> {
     /// Pictures that are files of their own, and known to be new or changed.

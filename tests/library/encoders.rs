@@ -82,3 +82,44 @@ impl Encoder for Lying {
         self.0.encode_texts(texts)
     }
 }
+
+/// Another model: every vector points the other way, and it takes red for blue in texts. It counts.
+pub struct Other {
+    fake: FakeEncoder,
+    pub n_pictures: usize,
+    pub n_texts: usize,
+}
+
+impl Other {
+    pub fn new() -> Self {
+        Self { fake: FakeEncoder::new("other"), n_pictures: 0, n_texts: 0 }
+    }
+}
+
+impl Encoder for Other {
+    fn space(&self) -> &Space {
+        self.fake.space()
+    }
+    fn preprocess(&self) -> &Preprocess {
+        self.fake.preprocess()
+    }
+    fn logit(&self) -> &Logit {
+        self.fake.logit()
+    }
+    fn encode_images(&mut self, pictures: &[Pixels]) -> Result<Vec<Embedding>> {
+        self.n_pictures += pictures.len();
+        let turned = |embedding: Embedding| {
+            Embedding::new(embedding.as_slice().iter().map(|value| -value).collect())
+        };
+        self.fake.encode_images(pictures)?.into_iter().map(turned).collect()
+    }
+    fn encode_texts(&mut self, texts: &[&str]) -> Result<Vec<Embedding>> {
+        self.n_texts += texts.len();
+        let turned = |embedding: Embedding| {
+            let mut values: Vec<f32> = embedding.as_slice().iter().map(|value| -value).collect();
+            values.swap(0, 2);
+            Embedding::new(values)
+        };
+        self.fake.encode_texts(texts)?.into_iter().map(turned).collect()
+    }
+}
