@@ -62,6 +62,7 @@ pub(crate) enum Command {
     Status(StatusArgs),
     Forget(ForgetArgs),
     Check(CheckArgs),
+    Reindex(ReindexArgs),
     #[cfg(feature = "torch")]
     Model(ModelArgs),
     #[cfg(feature = "torch")]
@@ -158,6 +159,18 @@ pub(crate) struct ForgetArgs {
 #[derive(Args, Debug)]
 pub(crate) struct CheckArgs {
     /// Print JSON Lines: one for each finding
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Change the library's model to that of --model
+///
+/// Every photo is read again, and every text. Until all is done the library is that of its old model and answers
+/// as before; an interrupted run goes on where it was. With the library's own model, what was begun with another
+/// is given up.
+#[derive(Args, Debug)]
+pub(crate) struct ReindexArgs {
+    /// Print JSON Lines: one for each batch that is safely in the library, each item left out, and the report
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -16,6 +16,7 @@ mod picture;
 mod place;
 mod progress;
 mod query;
+mod reindex;
 mod status;
 #[cfg(feature = "torch")]
 mod train;
@@ -45,6 +46,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Status(arguments) => status::run(cli, arguments),
         Command::Forget(arguments) => forget::run(cli, arguments),
         Command::Check(arguments) => check::run(cli, arguments),
+        Command::Reindex(arguments) => reindex::run(cli, arguments),
         #[cfg(feature = "torch")]
         Command::Model(arguments) => models::run(cli, arguments),
         #[cfg(feature = "torch")]
