@@ -173,6 +173,9 @@ mod tests {
         fn encode_texts(&mut self, texts: &[&str]) -> Result<Vec<Embedding>> {
             self.0.encode_texts(texts)
         }
+        fn reads_whole(&mut self, text: &str) -> Result<bool> {
+            self.0.reads_whole(text)
+        }
     }
 
     const RED: [u8; 3] = [255, 0, 0];

@@ -36,6 +36,9 @@ impl Encoder for Counting {
         self.n_texts.set(self.n_texts.get() + texts.len());
         self.fake.encode_texts(texts)
     }
+    fn reads_whole(&mut self, text: &str) -> Result<bool> {
+        self.fake.reads_whole(text)
+    }
 }
 
 /// An encoder that refuses every picture that is mostly green.
@@ -60,6 +63,9 @@ impl Encoder for Picky {
     fn encode_texts(&mut self, texts: &[&str]) -> Result<Vec<Embedding>> {
         self.0.encode_texts(texts)
     }
+    fn reads_whole(&mut self, text: &str) -> Result<bool> {
+        self.0.reads_whole(text)
+    }
 }
 
 /// An encoder that says one dimension and gives another.
@@ -80,6 +86,9 @@ impl Encoder for Lying {
     }
     fn encode_texts(&mut self, texts: &[&str]) -> Result<Vec<Embedding>> {
         self.0.encode_texts(texts)
+    }
+    fn reads_whole(&mut self, text: &str) -> Result<bool> {
+        self.0.reads_whole(text)
     }
 }
 
@@ -121,5 +130,8 @@ impl Encoder for Other {
             Embedding::new(values)
         };
         self.fake.encode_texts(texts)?.into_iter().map(turned).collect()
+    }
+    fn reads_whole(&mut self, text: &str) -> Result<bool> {
+        self.fake.reads_whole(text)
     }
 }
