@@ -134,7 +134,7 @@ pub enum Error {
         reason: String,
     },
     /// The library was filled by another model.
-    #[error("library {} was filled by model {library_model}, not by {model}; use that model, or index into another --library", path.display())]
+    #[error("library {} was filled by model {library_model}, not by {model}; use that model, change the library to this one by `mmsearch reindex --model`, or index into another --library", path.display())]
     ModelMismatch {
         /// The library's directory.
         path: PathBuf,
@@ -142,6 +142,18 @@ pub enum Error {
         library_model: String,
         /// Name and fingerprint of the model in hand.
         model: String,
+    },
+    /// The pictures of a library cannot be read again, so that another model would find none of them.
+    #[error("none of the {n_images} different images of library {} could be given to {model}, so the library keeps its model ({reason}); what an app handed over must be added to a new library", path.display())]
+    NoSources {
+        /// The library's directory.
+        path: PathBuf,
+        /// Name of the model that it should have been changed to.
+        model: String,
+        /// Different images that the library finds now.
+        n_images: u64,
+        /// Why not, for the first of them.
+        reason: String,
     },
     /// Two vectors that should be of one space have different dimensions.
     #[error("expected {expected} dimensions, found {found}")]
@@ -179,7 +191,7 @@ pub enum ErrorKind {
     NotFound,
     /// Wait for the other writer.
     Locked,
-    /// Mend the file system: permissions, space, mounts.
+    /// Mend the file system: permissions, space, mounts, files that are gone.
     Io,
     /// Run `check`.
     Corrupt,
@@ -197,7 +209,7 @@ impl Error {
         match self {
             Self::BadQuery { .. } | Self::BadOption { .. } => ErrorKind::Usage,
             Self::BadImage { .. } | Self::BadInput { .. } | Self::BadPixels { .. } => ErrorKind::Io,
-            Self::Io { .. } | Self::MissingRoot { .. } => ErrorKind::Io,
+            Self::Io { .. } | Self::MissingRoot { .. } | Self::NoSources { .. } => ErrorKind::Io,
             Self::NotFound { .. } | Self::NoLibrary { .. } => ErrorKind::NotFound,
             Self::Locked { .. } => ErrorKind::Locked,
             Self::Catalog { corrupt: true, .. } | Self::Corrupt { .. } => ErrorKind::Corrupt,

@@ -151,7 +151,8 @@ pub struct Item {
     pub status: Status,
     /// Why it is not [`Status::Ok`].
     pub reason: Option<String>,
-    /// What the picture's file says; `None` for texts and failures.
+    /// What the picture's file says; `None` for texts, and for failures but those that only the change of the model
+    /// left without an embedding.
     pub facts: Option<ImageFacts>,
     /// The text itself; `None` for images.
     pub text: Option<String>,

@@ -28,8 +28,8 @@
 //! ```
 //!
 //! Modules in reading order: [`encoder`] makes embeddings, [`library`] holds and searches them, [`media`] reads
-//! pictures, [`index`] finds neighbors among vectors, [`eval`] measures, and, with the feature `torch`, `train`
-//! makes models. The library never prints, exits, reads the environment or opens the network.
+//! pictures, [`index`] finds neighbors among vectors, [`eval`] measures and names classes, and, with the feature
+//! `torch`, `train` makes models. The library never prints, exits, reads the environment or opens the network.
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -7,12 +7,12 @@ use rusqlite::{Params, Transaction, params, params_from_iter};
 
 use super::row::{self, EMBEDDING_COLUMNS, ITEM_COLUMNS, N_EMBEDDING_COLUMNS, N_ITEM_COLUMNS};
 use super::{
-    Container, MAX_BATCH_ROWS, SpaceId, StoredEmbedding, StoredItem, StoredSpace, View,
-    none_if_absent, source, sql,
+    Container, MAX_BATCH_ROWS, SpaceId, StoredEmbedding, StoredItem, View, none_if_absent, source,
+    sql,
 };
 use crate::embedding::Embedding;
 use crate::error::Result;
-use crate::item::{ContentHash, Item, ItemId, Modality, Status};
+use crate::item::{ContentHash, Item, ItemId, Modality, Source, Status};
 
 /// A transaction that writes; dropped without [`Batch::commit`], it changes nothing.
 pub(crate) struct Batch<'a> {
@@ -45,30 +45,12 @@ impl<'a> Batch<'a> {
         Ok(self.generation)
     }
 
-    /// Makes a space the library's own, adding it if it is new.
-    pub(crate) fn set_space(
-        &mut self,
-        fingerprint: &str,
-        model: &str,
-        dim: usize,
-    ) -> Result<StoredSpace> {
-        self.execute(
-            "INSERT INTO spaces (fingerprint, model, dim) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-            params![fingerprint, model, i64::try_from(dim).unwrap_or(i64::MAX)],
-        )?;
-        self.execute(
-            "UPDATE state SET space_id = (SELECT id FROM spaces WHERE fingerprint = ?1)",
-            params![fingerprint],
-        )?;
-        let stored = self.view().space()?;
-        Ok(stored.expect("the space was written by the statement before"))
-    }
-
     /// Adds an item; its `id` is ignored and given anew.
     pub(crate) fn add_item(&mut self, mut item: Item, scan: i64) -> Result<ItemId> {
         item.id = ItemId(self.next_id("items")?);
         let id = item.id;
         let stored = StoredItem { item, scan, generation: self.generation };
+        self.count_row();
         let insert = insert("items", ITEM_COLUMNS, N_ITEM_COLUMNS);
         self.put(&insert, row::item_values(&stored))?;
         Ok(id)
@@ -76,17 +58,27 @@ impl<'a> Batch<'a> {
 
     /// Replaces everything that is known of an item that is there.
     pub(crate) fn replace_item(&mut self, old: &Item, new: Item, scan: i64) -> Result<()> {
-        let (old_content, id) = ((old.modality, old.content_hash), old.id);
-        let stored = StoredItem { item: Item { id, ..new }, scan, generation: self.generation };
-        let columns = ITEM_COLUMNS.split(", ").map(str::trim).chain(["checksum"]).enumerate();
-        let columns: Vec<String> =
-            columns.map(|(i, column)| format!("{column} = ?{}", i + 1)).collect();
-        let update = format!("UPDATE items SET {} WHERE id = ?1", columns.join(", "));
-        self.put(&update, row::item_values(&stored))?;
-        if let (modality, Some(hash)) = old_content {
-            self.loose.push((modality, hash));
+        self.count_row();
+        self.update_item(old, new, scan)
+    }
+
+    /// Says of an item why it has no embedding any more; all else that is known of it stays. With its facts it is
+    /// read again by the next `index`, without them only when it has changed.
+    ///
+    /// Not counted as a row: the items that a new model could not be given fail in the transaction that changes
+    /// the model, however many they are, because before it they are found and after it they are not.
+    pub(crate) fn fail_item(&mut self, stored: StoredItem, reason: String) -> Result<()> {
+        let StoredItem { item: old, mut scan, .. } = stored;
+        if let (Source::TarMember { tar, .. }, Some(_)) = (&old.source, &old.facts) {
+            // As if the archive had not been read to its end: the next reading takes what it has not seen.
+            scan = 0;
+            self.execute(
+                "UPDATE containers SET complete = 0 WHERE kind = 'tar' AND path = ?1",
+                params![source::bytes(tar)],
+            )?;
         }
-        Ok(())
+        let new = Item { status: Status::Failed, reason: Some(reason), ..old.clone() };
+        self.update_item(&old, new, scan)
     }
 
     /// Removes an item and the texts that describe it. Returns what went; the manifests of the texts are read
@@ -118,6 +110,7 @@ impl<'a> Batch<'a> {
         let key = self.next_id("embeddings")?.cast_unsigned();
         let generation = self.generation;
         let stored = StoredEmbedding { key, space, modality, content_hash, embedding, generation };
+        self.count_row();
         let insert = insert("embeddings", EMBEDDING_COLUMNS, N_EMBEDDING_COLUMNS);
         self.put(&insert, row::embedding_values(&stored))?;
         Ok(key)
@@ -211,16 +204,38 @@ impl<'a> Batch<'a> {
         Ok(last.unwrap_or(0) + 1)
     }
 
-    /// Runs a statement with the values of a row and their checksum.
-    fn put(&mut self, statement: &str, mut values: Vec<Value>) -> Result<()> {
-        let checksum = row::checksum(&values);
-        values.push(checksum.into());
+    fn update_item(&mut self, old: &Item, new: Item, scan: i64) -> Result<()> {
+        let (old_content, id) = ((old.modality, old.content_hash), old.id);
+        let stored = StoredItem { item: Item { id, ..new }, scan, generation: self.generation };
+        let columns = ITEM_COLUMNS.split(", ").map(str::trim).chain(["checksum"]).enumerate();
+        let columns: Vec<String> =
+            columns.map(|(i, column)| format!("{column} = ?{}", i + 1)).collect();
+        let update = format!("UPDATE items SET {} WHERE id = ?1", columns.join(", "));
+        self.put(&update, row::item_values(&stored))?;
+        if let (modality, Some(hash)) = old_content {
+            self.loose.push((modality, hash));
+        }
+        Ok(())
+    }
+
+    fn count_row(&mut self) {
         self.n_rows += 1;
         debug_assert!(self.n_rows <= MAX_BATCH_ROWS, "callers write in small batches");
+    }
+
+    /// Runs a statement with the values of a row and their checksum.
+    fn put(&self, statement: &str, mut values: Vec<Value>) -> Result<()> {
+        let checksum = row::checksum(&values);
+        values.push(checksum.into());
         self.execute(statement, params_from_iter(values))
     }
 
-    fn execute(&self, statement: &str, params: impl Params) -> Result<()> {
+    /// How many rows the last statement changed.
+    pub(super) fn n_changed(&self) -> u64 {
+        self.transaction.changes()
+    }
+
+    pub(super) fn execute(&self, statement: &str, params: impl Params) -> Result<()> {
         self.transaction
             .prepare_cached(statement)
             .and_then(|mut statement| statement.execute(params))

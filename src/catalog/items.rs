@@ -57,6 +57,19 @@ impl View<'_> {
         )
     }
 
+    /// The images of this content, also those that cannot be found, in the order of their ids.
+    pub(crate) fn images_with(
+        &self,
+        content_hash: ContentHash,
+        limit: usize,
+    ) -> Result<Vec<StoredItem>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.many(
+            "WHERE modality = 'image' AND content_hash = ?1 ORDER BY id LIMIT ?2",
+            params![content_hash.0, limit],
+        )
+    }
+
     /// Members of this name in any tar that lies in `dir` itself.
     pub(crate) fn tar_members_named(&self, dir: &Path, member: &Path) -> Result<Vec<StoredItem>> {
         let (from, to) = source::below(dir);
@@ -203,7 +216,7 @@ impl View<'_> {
         Ok(self.many(tail, params)?.into_iter().next())
     }
 
-    fn many(&self, tail: &str, params: impl Params) -> Result<Vec<StoredItem>> {
+    pub(super) fn many(&self, tail: &str, params: impl Params) -> Result<Vec<StoredItem>> {
         let mut items = Vec::new();
         self.rows(&select(tail), params, |values| {
             let damaged = |reason| Error::Corrupt { path: self.path.into(), reason };

@@ -9,10 +9,12 @@ mod check;
 mod containers;
 mod embeddings;
 mod items;
+mod lacking;
 mod migrate;
 mod open;
 mod row;
 mod source;
+mod spaces;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +28,8 @@ pub(crate) use batch::Batch;
 pub(crate) use containers::{Container, ContainerKind};
 pub(crate) use embeddings::StoredEmbedding;
 pub(crate) use items::StoredItem;
+pub(crate) use lacking::Lacking;
+pub(crate) use spaces::StoredSpace;
 
 /// The name of the database file in a library's directory.
 pub(crate) const FILE_NAME: &str = "catalog.db";
@@ -36,15 +40,6 @@ pub(crate) const MAX_BATCH_ROWS: usize = 256;
 /// Identity of a space within its catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SpaceId(pub(crate) i64);
-
-/// The vector space of a model, as the catalog keeps it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct StoredSpace {
-    pub(crate) id: SpaceId,
-    pub(crate) fingerprint: String,
-    pub(crate) model: String,
-    pub(crate) dim: usize,
-}
 
 /// An open catalog.
 #[derive(Debug)]
@@ -117,29 +112,6 @@ impl View<'_> {
             .query_row("SELECT generation FROM state", [], |row| row.get::<_, i64>(0))
             .map(i64::cast_unsigned)
             .map_err(sql(self.path, "read the generation"))
-    }
-
-    /// The space of the library's model; `None` before the first item.
-    pub(crate) fn space(&self) -> Result<Option<StoredSpace>> {
-        let space = |row: &rusqlite::Row<'_>| {
-            let dim: i64 = row.get(3)?;
-            Ok(StoredSpace {
-                id: SpaceId(row.get(0)?),
-                fingerprint: row.get(1)?,
-                model: row.get(2)?,
-                dim: usize::try_from(dim).unwrap_or(0),
-            })
-        };
-        self.connection
-            .query_row(
-                "SELECT spaces.id, fingerprint, model, dim
-                 FROM state JOIN spaces ON spaces.id = state.space_id",
-                [],
-                space,
-            )
-            .map(Some)
-            .or_else(none_if_absent)
-            .map_err(sql(self.path, "read the space"))
     }
 }
 

@@ -12,6 +12,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::encoder::Preprocess;
 use crate::error::{Error, Result};
 
+pub use crate::encoder::logit::Logit;
+
 /// The version of `model.json` that this program reads and writes.
 pub const CONFIG_VERSION: u32 = 1;
 
@@ -311,33 +313,6 @@ pub enum Cleaning {
     Web,
     /// SigLIP's: punctuation is taken out, spaces are joined, letters become small.
     Canonical,
-}
-
-/// From a cosine to a logit.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Logit {
-    /// Softmax over `scale · cosine`.
-    Softmax {
-        /// Inverse of the temperature.
-        scale: f64,
-    },
-    /// The logistic function of `scale · cosine + bias` (SigLIP, arXiv 2303.15343).
-    Sigmoid {
-        /// Inverse of the temperature.
-        scale: f64,
-        /// The logit of two vectors at right angles.
-        bias: f64,
-    },
-}
-
-impl Logit {
-    /// Inverse of the temperature.
-    pub fn scale(&self) -> f64 {
-        match self {
-            Self::Softmax { scale } | Self::Sigmoid { scale, .. } => *scale,
-        }
-    }
 }
 
 impl ModelConfig {

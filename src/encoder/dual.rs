@@ -14,7 +14,7 @@ use crate::encoder::config::ModelConfig;
 use crate::encoder::files::ModelFiles;
 use crate::encoder::tokenizer::Tokenizer;
 use crate::encoder::tower::{Half, HeadLayers, ImageTower, TextTower, Weights, specs};
-use crate::encoder::{Encoder, Precision, Preprocess, Runtime, Space};
+use crate::encoder::{Encoder, Logit, Precision, Preprocess, Runtime, Space};
 use crate::error::{Error, Result};
 use crate::pixels::Pixels;
 
@@ -205,6 +205,10 @@ impl Encoder for DualEncoder {
 
     fn preprocess(&self) -> &Preprocess {
         &self.config.preprocess
+    }
+
+    fn logit(&self) -> &Logit {
+        &self.config.logit
     }
 
     fn encode_images(&mut self, pictures: &[Pixels]) -> Result<Vec<Embedding>> {

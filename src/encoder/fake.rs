@@ -5,7 +5,7 @@
 
 use crate::embedding::Embedding;
 use crate::encoder::preprocess::Filter;
-use crate::encoder::{Encoder, Fingerprint, Preprocess, Resize, Space};
+use crate::encoder::{Encoder, Fingerprint, Logit, Preprocess, Resize, Space};
 use crate::error::Result;
 use crate::pixels::Pixels;
 
@@ -28,6 +28,7 @@ const N_BUCKETS: usize = 8;
 pub struct FakeEncoder {
     space: Space,
     preprocess: Preprocess,
+    logit: Logit,
 }
 
 impl FakeEncoder {
@@ -45,6 +46,7 @@ impl FakeEncoder {
         Self {
             space: Space { fingerprint, model: name.into(), dim: COLOURS.len() + N_BUCKETS },
             preprocess,
+            logit: Logit::Softmax { scale: 10.0 },
         }
     }
 }
@@ -62,6 +64,10 @@ impl Encoder for FakeEncoder {
 
     fn preprocess(&self) -> &Preprocess {
         &self.preprocess
+    }
+
+    fn logit(&self) -> &Logit {
+        &self.logit
     }
 
     fn encode_images(&mut self, pictures: &[Pixels]) -> Result<Vec<Embedding>> {

@@ -4,7 +4,9 @@
 //! feature `torch` there is one real implementation, `DualEncoder`, whose families are closed enums.
 
 mod bicubic;
+pub(crate) mod each;
 mod fake;
+mod logit;
 mod preprocess;
 
 #[cfg(feature = "torch")]
@@ -35,6 +37,7 @@ pub use fake::FakeEncoder;
 pub use golden::{Agreement, LEAST_COSINE};
 #[cfg(feature = "torch")]
 pub use import::import;
+pub use logit::Logit;
 pub use preprocess::{Filter, Preprocess, Resize};
 #[cfg(feature = "torch")]
 pub use runtime::{Device, Precision, Runtime};
@@ -77,6 +80,9 @@ pub trait Encoder {
     ///
     /// It is separate so that it can run on the threads that decode, in front of the one that encodes.
     fn preprocess(&self) -> &Preprocess;
+
+    /// What the cosine of two of its embeddings means in probabilities.
+    fn logit(&self) -> &Logit;
 
     /// One embedding for each picture; every picture must come out of [`Preprocess::apply`].
     ///

@@ -6,17 +6,10 @@ use std::ops::ControlFlow;
 use crate::embedding::Embedding;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
+use crate::eval::classes::{check_prompts, class_embeddings};
+use crate::eval::encode::{BATCH, encode_all, teller};
 use crate::eval::{Retrieval, ZeroShot, retrieval, zero_shot};
 use crate::media::{Pair, Pairs, in_parallel};
-
-/// Images that are decoded and encoded at once.
-const BATCH: usize = 8;
-
-/// Texts that are encoded at once.
-const TEXT_BATCH: usize = 64;
-
-/// What a prompt has in the place of the class name.
-pub const PLACEHOLDER: &str = "{}";
 
 /// Figures of an encoder on pairs, in both directions. Images that cannot be read are left out of `pairs` and
 /// counted in its `skipped`.
@@ -44,8 +37,8 @@ pub fn evaluate(
 }
 
 /// How often an encoder that never saw the classes names the right one: every label of `pairs` is a class, put into
-/// each of the prompts in the place of `{}`; a class's embedding is the mean over its prompts (Radford et al. 2021,
-/// arXiv 2103.00020, §3.1.4). Images without a label or that cannot be read are left out and counted in `skipped`.
+/// each of the prompts in the place of `{}`; a class's embedding is the mean over its prompts. Images
+/// without a label or that cannot be read are left out and counted in `skipped`.
 ///
 /// # Errors
 /// [`Error::BadOption`] if no image has a label or a prompt has no `{}`; else as [`evaluate`].
@@ -55,26 +48,18 @@ pub fn evaluate_labels(
     prompts: &[String],
     progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<ZeroShot> {
-    if let Some(wrong) = prompts.iter().find(|prompt| !prompt.contains(PLACEHOLDER)) {
-        let reason = format!("the prompt `{wrong}` has no {PLACEHOLDER} for the class name");
-        return Err(Error::BadOption { reason });
-    }
+    check_prompts(prompts)?;
     pairs.drop_unlabelled();
     let labels: BTreeSet<String> = pairs.iter().filter_map(|pair| pair.label.clone()).collect();
-    if labels.is_empty() || prompts.is_empty() {
-        let reason = "a zero-shot measurement needs a prompt, and images with a `label`".into();
+    let labels: Vec<String> = labels.into_iter().collect();
+    if labels.is_empty() {
+        let reason = "a zero-shot measurement needs images with a `label`".into();
         return Err(Error::BadOption { reason });
     }
     let (n_images, n_texts) = (pairs.len(), labels.len() * prompts.len());
     let mut tell = teller(progress, n_images + n_texts);
     let images = encode_pictures(encoder, pairs, &mut tell)?;
-    let texts: Vec<String> = labels
-        .iter()
-        .flat_map(|label| prompts.iter().map(move |prompt| prompt.replace(PLACEHOLDER, label)))
-        .collect();
-    let texts = encode_all(encoder, &texts, &mut |done| tell(n_images + done))?;
-    let classes: Vec<Embedding> =
-        texts.chunks(prompts.len()).map(mean).collect::<Result<Vec<_>>>()?;
+    let classes = class_embeddings(encoder, &labels, prompts, &mut |done| tell(n_images + done))?;
     let number: BTreeMap<&str, usize> =
         labels.iter().enumerate().map(|(i, label)| (label.as_str(), i)).collect();
     let truth: Vec<usize> = pairs
@@ -82,26 +67,6 @@ pub fn evaluate_labels(
         .map(|pair| number[pair.label.as_deref().expect("unlabelled ones are left out")])
         .collect();
     Ok(zero_shot(&images, &classes, &truth))
-}
-
-/// The direction of the sum.
-fn mean(embeddings: &[Embedding]) -> Result<Embedding> {
-    let mut sum = vec![0.0; embeddings[0].dim()];
-    for embedding in embeddings {
-        sum.iter_mut().zip(embedding.as_slice()).for_each(|(sum, value)| *sum += value);
-    }
-    Embedding::normalized(sum)
-}
-
-/// Turns a caller's progress into one that ends the work with `?`.
-fn teller<'a>(
-    progress: &'a mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-    total: usize,
-) -> impl FnMut(usize) -> Result<()> + 'a {
-    move |done| match progress(done, total) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => Err(Error::Cancelled),
-    }
 }
 
 /// Embeddings of the images that can be read; the others leave `pairs`.
@@ -125,18 +90,4 @@ fn encode_pictures(
         pairs.skipped.insert("images cannot be read".into(), n_lost);
     }
     Ok(images)
-}
-
-fn encode_all(
-    encoder: &mut dyn Encoder,
-    texts: &[String],
-    tell: &mut dyn FnMut(usize) -> Result<()>,
-) -> Result<Vec<Embedding>> {
-    let mut embeddings = Vec::with_capacity(texts.len());
-    for chunk in texts.chunks(TEXT_BATCH) {
-        let chunk: Vec<&str> = chunk.iter().map(String::as_str).collect();
-        embeddings.extend(encoder.encode_texts(&chunk)?);
-        tell(embeddings.len())?;
-    }
-    Ok(embeddings)
 }

@@ -14,12 +14,13 @@ use super::run::Run;
 use super::tars::{container, is_as_it_was};
 use super::write::{Encoded, Writer, text_item};
 use crate::catalog::ContainerKind;
+use crate::encoder::each::encode_each;
 use crate::error::Result;
 use crate::item::{Item, ItemId, Modality, Source};
 use crate::media::{self, Entry, Kind, Row};
 
 /// Texts of one batch: one call of the encoder, one transaction.
-const BATCH: usize = 64;
+pub(super) const BATCH: usize = 64;
 
 /// Which rows of a manifest could not be used.
 #[derive(Default)]
@@ -172,7 +173,8 @@ impl Run<'_> {
             }
         }
         let (hashes, texts): (Vec<_>, Vec<_>) = texts.into_iter().unzip();
-        let embeddings = self.encode(&texts, |encoder, texts| encoder.encode_texts(texts))?;
+        let embeddings =
+            encode_each(self.encoder, &texts, |encoder, texts| encoder.encode_texts(texts))?;
         Ok(hashes.into_iter().zip(embeddings).collect())
     }
 }

@@ -31,18 +31,20 @@ impl Library {
     pub fn check(&self) -> Result<Vec<Finding>> {
         let view = self.catalog.view();
         let space = view.space()?;
+        let spaces: Vec<StoredSpace> =
+            view.other_spaces()?.into_iter().chain(space.clone()).collect();
         let mut reasons = view.integrity()?;
         view.each_item(|item| reasons.extend(item.err()))?;
         view.each_embedding_of_all(|embedding| {
-            match (embedding, &space) {
-                (Err(reason), _) => reasons.push(reason),
-                (Ok(stored), Some(space))
-                    if stored.space == space.id && stored.embedding.dim() != space.dim =>
-                {
-                    let found = stored.embedding.dim();
-                    reasons.push(format!("embedding {}: {found} dimensions", stored.key));
+            match embedding {
+                Err(reason) => reasons.push(reason),
+                Ok(stored) => {
+                    let space = spaces.iter().find(|space| space.id == stored.space);
+                    let (found, key) = (stored.embedding.dim(), stored.key);
+                    if space.is_none_or(|space| space.dim != found) {
+                        reasons.push(format!("embedding {key}: {found} dimensions"));
+                    }
                 }
-                (Ok(_), _) => {}
             }
             Ok(())
         })?;

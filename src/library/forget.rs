@@ -51,6 +51,8 @@ impl Library {
         for modality in Modality::ALL {
             self.refresh_snapshot(modality, Purpose::Oblivion, &mut |_| ControlFlow::Continue(()))?;
         }
+        // The snapshot of a reindexing that was interrupted is no one's, but holds what was forgotten.
+        self.snapshots.tidy()?;
         self.catalog.checkpoint()?;
         outcome.map(|()| forgotten)
     }

@@ -55,6 +55,7 @@ impl Library {
         }
         run.forget_what_is_gone(&found.roots, &found.gone)?;
         let report = run.finish();
+        self.remove_replaced_spaces(progress)?;
         self.catalog.checkpoint()?;
         self.refresh_snapshots(progress)?;
         Ok(report)

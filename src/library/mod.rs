@@ -6,6 +6,7 @@
 mod captions;
 mod check;
 mod durable;
+mod fill;
 mod forget;
 mod index;
 mod inline;
@@ -13,6 +14,7 @@ mod lock;
 mod pictures;
 mod plan;
 mod prepare;
+mod reindex;
 mod report;
 mod roots;
 mod run;
@@ -36,8 +38,9 @@ use self::snapshots::Snapshots;
 pub use self::check::Finding;
 pub use self::forget::Selector;
 pub use self::index::IndexOptions;
+pub use self::reindex::{ReindexOptions, Reindexed};
 pub use self::report::{Forgotten, MAX_LISTED, Progress, Report, Skip, Skips, Stage, Tally};
-pub use self::status::{ItemCount, LibraryStatus, SnapshotState, SnapshotStatus};
+pub use self::status::{ItemCount, LibraryStatus, Reindexing, SnapshotState, SnapshotStatus};
 
 /// How a library behaves while it is open.
 #[derive(Clone, Copy, Debug)]
@@ -93,11 +96,6 @@ impl Library {
     /// # Errors
     /// [`Error::Catalog`].
     pub fn space(&self) -> Result<Option<Space>> {
-        let public = |stored: StoredSpace| Space {
-            fingerprint: Fingerprint(stored.fingerprint),
-            model: stored.model,
-            dim: stored.dim,
-        };
         Ok(self.catalog.view().space()?.map(public))
     }
 
@@ -175,4 +173,8 @@ impl Library {
         batch.commit()?;
         Ok(stored)
     }
+}
+
+fn public(stored: StoredSpace) -> Space {
+    Space { fingerprint: Fingerprint(stored.fingerprint), model: stored.model, dim: stored.dim }
 }

@@ -8,6 +8,7 @@ use super::prepare::{Input, Job, Outcome, Prepared};
 use super::roots::repeat_failure;
 use super::run::Run;
 use super::write::{Encoded, Writer};
+use crate::encoder::each::encode_each;
 use crate::error::Result;
 use crate::item::{Metadata, Modality, Source, Status};
 use crate::media::{self, Entry, Kind};
@@ -15,7 +16,7 @@ use crate::pixels::Pixels;
 
 /// Pictures of one batch: one call of the encoder, one transaction. Half the pool's window must be more, so
 /// that threads prepare the next batch meanwhile.
-const BATCH: usize = 32;
+pub(super) const BATCH: usize = 32;
 
 impl Run<'_> {
     /// Pictures that are files of their own, and known to be new or changed.
@@ -107,7 +108,7 @@ impl Run<'_> {
             }
         }
         let embeddings =
-            self.encode(&squares, |encoder, squares| encoder.encode_images(squares))?;
+            encode_each(self.encoder, &squares, |encoder, squares| encoder.encode_images(squares))?;
         Ok(hashes.into_iter().zip(embeddings).collect())
     }
 }

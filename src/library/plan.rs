@@ -41,9 +41,11 @@ pub(super) fn file_change(found: &Entry, known: Option<&Item>) -> Change {
         return Change::Changed;
     }
     // Without a content hash it could not be read, which permissions may have changed since; failing again is cheap.
-    let never_read = known.status == Status::Failed && known.content_hash.is_none();
+    // With facts it was a good picture, and `reindex` did not find it where it was.
+    let may_be_good =
+        known.status == Status::Failed && (known.content_hash.is_none() || known.facts.is_some());
     match found.kind {
-        Kind::Image if never_read => Change::Changed,
+        Kind::Image if may_be_good => Change::Changed,
         Kind::Image | Kind::Unsupported | Kind::Tar | Kind::Manifest => Change::Unchanged,
     }
 }
@@ -76,7 +78,7 @@ pub(super) fn is_stale(n_live: u64, n_tail: u64, n_dead: u64) -> bool {
 mod tests {
     use super::*;
     use crate::catalog::ContainerKind;
-    use crate::item::{ContentHash, ItemId, Metadata, Modality, Source};
+    use crate::item::{ContentHash, ImageFacts, ItemId, Metadata, Modality, Source};
 
     fn entry(kind: Kind) -> Entry {
         Entry { path: "/a".into(), kind, size_bytes: 5, modified_ns: 7, dev: 0, ino: 0 }
@@ -118,6 +120,9 @@ mod tests {
         let (bad, unread) = (known(Status::Failed, hash), known(Status::Failed, None));
         assert_eq!(file_change(&image, Some(&bad)), Change::Unchanged);
         assert_eq!(file_change(&image, Some(&unread)), Change::Changed);
+        // A good picture that was away while the library's model was changed.
+        let away = Item { facts: Some(ImageFacts::default()), ..known(Status::Failed, hash) };
+        assert_eq!(file_change(&image, Some(&away)), Change::Changed);
         assert_eq!(file_change(&entry(Kind::Unsupported), Some(&unread)), Change::Unchanged);
     }
 

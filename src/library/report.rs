@@ -82,7 +82,7 @@ pub struct Progress {
     pub n_total: Option<u64>,
 }
 
-/// The parts of indexing, in their order.
+/// The parts of indexing and reindexing, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Looking for files.
@@ -95,6 +95,8 @@ pub enum Stage {
     Forget,
     /// Writing snapshots.
     Snapshot,
+    /// Changing to another model, which comes between writing its snapshots and taking out the old one's embeddings.
+    Switch,
 }
 
 impl Report {

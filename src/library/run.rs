@@ -8,7 +8,6 @@ use super::prepare::Pool;
 use super::roots::is_gone;
 use super::{Forgotten, Progress, Report, Stage};
 use crate::catalog::{Catalog, StoredSpace};
-use crate::embedding::Embedding;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::item::{ItemId, Source};
@@ -152,58 +151,5 @@ impl<'a> Run<'a> {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(Error::Cancelled),
         }
-    }
-
-    /// An embedding for each input, or the reason why there is none.
-    ///
-    /// An encoder that fails on a batch is asked for each input alone, so that one odd picture costs only itself.
-    ///
-    /// # Errors
-    /// The encoder's, if it fails on every input of a batch: then it is not the inputs that are odd.
-    pub(super) fn encode<T>(
-        &mut self,
-        inputs: &[T],
-        mut encode: impl FnMut(&mut dyn Encoder, &[T]) -> Result<Vec<Embedding>>,
-    ) -> Result<Vec<std::result::Result<Embedding, String>>> {
-        if inputs.is_empty() {
-            return Ok(Vec::new());
-        }
-        if let Ok(embeddings) = encode(self.encoder, inputs) {
-            return self.of_this_space(embeddings, inputs.len());
-        }
-        let mut outcomes = Vec::with_capacity(inputs.len());
-        let mut last_error = None;
-        for input in inputs.chunks(1) {
-            outcomes.push(match encode(self.encoder, input) {
-                Ok(embeddings) => self.of_this_space(embeddings, 1)?.swap_remove(0),
-                Err(error) => {
-                    let reason = error.to_string();
-                    last_error = Some(error);
-                    Err(reason)
-                }
-            });
-        }
-        match last_error {
-            Some(error) if inputs.len() > 1 && outcomes.iter().all(std::result::Result::is_err) => {
-                Err(error)
-            }
-            Some(_) | None => Ok(outcomes),
-        }
-    }
-
-    fn of_this_space(
-        &self,
-        embeddings: Vec<Embedding>,
-        n_inputs: usize,
-    ) -> Result<Vec<std::result::Result<Embedding, String>>> {
-        if embeddings.len() != n_inputs {
-            let reason = format!("{} embeddings came back for {n_inputs} inputs", embeddings.len());
-            return Err(Error::Encoder { reason });
-        }
-        let expected = self.space.dim;
-        if let Some(wrong) = embeddings.iter().find(|embedding| embedding.dim() != expected) {
-            return Err(Error::Dimension { expected, found: wrong.dim() });
-        }
-        Ok(embeddings.into_iter().map(Ok).collect())
     }
 }

@@ -50,6 +50,11 @@ impl Library {
             let Self { catalog, snapshots, warnings, .. } = self;
             hits.extend(search.hits(catalog, snapshots, warnings)?);
         }
+        if self.catalog.view().space()?.as_ref() != Some(&space) {
+            // The model was changed meanwhile, and some of what should have been compared is gone.
+            self.space_of(encoder.space())?;
+            return self.search(encoder, query);
+        }
         hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.item.id.cmp(&b.item.id)));
         hits.truncate(query.k);
         Ok(hits)

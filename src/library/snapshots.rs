@@ -45,6 +45,13 @@ struct Current {
     snapshots: BTreeMap<String, String>,
 }
 
+/// The file of a snapshot that is not published yet.
+pub(super) struct Made {
+    pub(super) name: String,
+    /// The state of the catalog that it holds.
+    pub(super) generation: u64,
+}
+
 /// The vectors of one modality as they were at one generation.
 struct Extract {
     meta: SnapshotMeta,
@@ -133,16 +140,40 @@ impl Snapshots {
         }
     }
 
-    /// Makes a file the current snapshot of its modality, or none; then removes the files that no one names.
-    fn publish(&mut self, modality: Modality, name: Option<String>) -> Result<()> {
+    /// Makes files the current snapshots of their modalities, or none; then removes the files that no one names.
+    pub(super) fn publish(&mut self, changes: Vec<(Modality, Option<String>)>) -> Result<()> {
         let mut current = self.read().unwrap_or_default();
         current.version = 1;
-        current.snapshots.remove(modality.name());
-        current.snapshots.extend(name.map(|name| (modality.name().into(), name)));
+        for (modality, name) in changes {
+            current.snapshots.remove(modality.name());
+            current.snapshots.extend(name.map(|name| (modality.name().into(), name)));
+            self.open.remove(&modality);
+        }
         let json = serde_json::to_vec(&current).expect("strings can be written as JSON");
         durable::replace(&self.dir.join(CURRENT), &json)?;
-        self.open.remove(&modality);
         self.told.clear();
+        self.remove_unnamed(&current)
+    }
+
+    /// Makes sure that there is a list, so that a file that is not in it is not taken for one that lost its list.
+    pub(super) fn require_list(&mut self) -> Result<()> {
+        let path = self.dir.join(CURRENT);
+        match path.try_exists().map_err(io_at("look at", &path))? {
+            true => Ok(()),
+            false => self.publish(Vec::new()),
+        }
+    }
+
+    /// Removes what an interrupted run wrote and never made current.
+    pub(super) fn tidy(&self) -> Result<()> {
+        match self.read() {
+            Ok(current) => self.remove_unnamed(&current),
+            // Without a list nobody can say which files are of use; the next snapshot makes a new one.
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn remove_unnamed(&self, current: &Current) -> Result<()> {
         for file in self.files() {
             if !current.snapshots.values().any(|name| *name == file) {
                 let path = self.dir.join(&file);
@@ -211,7 +242,7 @@ impl Library {
             return Ok(());
         }
         if n_live == 0 {
-            return if is_there { self.snapshots.publish(modality, None) } else { Ok(()) };
+            return if is_there { self.snapshots.publish(vec![(modality, None)]) } else { Ok(()) };
         }
         self.write_snapshot(&space, modality, purpose, progress)
     }
@@ -223,6 +254,21 @@ impl Library {
         purpose: Purpose,
         progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<()> {
+        let made = self.make_snapshot(space, modality, purpose, progress)?;
+        self.snapshots.publish(vec![(modality, Some(made.name))])?;
+        let mut batch = self.catalog.batch()?;
+        batch.drop_tombstones(space.id, modality, made.generation)?;
+        batch.commit().map(|_| ())
+    }
+
+    /// Writes the file of a snapshot, which nobody reads before it is published.
+    pub(super) fn make_snapshot(
+        &mut self,
+        space: &StoredSpace,
+        modality: Modality,
+        purpose: Purpose,
+        progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<Made> {
         let extract = extract(&mut self.catalog, space, modality, &mut self.warnings)?;
         let Extract { meta, keys, vectors } = &extract;
         let nodes = NodeVectors { keys, vectors, dim: space.dim };
@@ -236,12 +282,10 @@ impl Library {
             }
             Purpose::Speed | Purpose::Oblivion => None,
         };
-        let name = format!("snapshot-{}-{}-{}.mms", space.id.0, modality.name(), meta.generation);
+        let generation = meta.generation;
+        let name = format!("snapshot-{}-{}-{generation}.mms", space.id.0, modality.name());
         index::write_snapshot(&self.dir.join(&name), meta, nodes, graph.as_ref())?;
-        self.snapshots.publish(modality, Some(name))?;
-        let mut batch = self.catalog.batch()?;
-        batch.drop_tombstones(space.id, modality, meta.generation)?;
-        batch.commit().map(|_| ())
+        Ok(Made { name, generation })
     }
 }
 

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::Library;
 use super::snapshots::Snapshots;
+use super::{Library, public};
 use crate::encoder::Space;
 use crate::error::{Result, io_at};
 use crate::item::{Modality, Status};
@@ -16,6 +16,8 @@ pub struct LibraryStatus {
     pub dir: PathBuf,
     /// The model that filled it; `None` while it is empty.
     pub space: Option<Space>,
+    /// Models that [`Library::reindex`] has begun to change to.
+    pub reindexing: Vec<Reindexing>,
     /// How many batches were committed so far.
     pub generation: u64,
     /// Items by modality and status; what there is none of is not listed.
@@ -26,6 +28,17 @@ pub struct LibraryStatus {
     pub roots: Vec<PathBuf>,
     /// All its files together.
     pub size_bytes: u64,
+}
+
+/// A change of the model that is not complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reindexing {
+    /// The space of the other model.
+    pub space: Space,
+    /// Different images and texts that have an embedding of it.
+    pub n_done: u64,
+    /// All of them.
+    pub n_total: u64,
 }
 
 /// How many items of one kind there are.
@@ -88,12 +101,27 @@ impl Library {
         Ok(LibraryStatus {
             dir: self.dir.clone(),
             space: self.space()?,
+            reindexing: self.reindexing()?,
             generation: view.generation()?,
             items,
             snapshots: self.snapshot_status()?,
             roots: view.roots()?,
             size_bytes: self.size_bytes()?,
         })
+    }
+
+    fn reindexing(&self) -> Result<Vec<Reindexing>> {
+        let view = self.catalog.view();
+        let Some(own) = view.space()? else { return Ok(Vec::new()) };
+        let n_total = view.n_contents(Modality::Image)? + view.n_contents(Modality::Text)?;
+        let mut reindexing = Vec::new();
+        for space in view.other_spaces()?.into_iter().filter(|space| space.id.0 > own.id.0) {
+            let n_done = self.n_embeddings(&space)?;
+            if n_done > 0 {
+                reindexing.push(Reindexing { space: public(space), n_done, n_total });
+            }
+        }
+        Ok(reindexing)
     }
 
     fn snapshot_status(&self) -> Result<Vec<SnapshotStatus>> {

@@ -120,7 +120,7 @@ pub(super) fn is_as_it_was(path: &Path, stat: &Stat) -> bool {
     media::open_regular(path).is_ok_and(|(_, now)| now == *stat)
 }
 
-fn member_job(tar: &Path, scan: i64, member: Member) -> Job {
+pub(super) fn member_job(tar: &Path, scan: i64, member: Member) -> Job {
     Job {
         source: Source::TarMember { tar: tar.into(), member: member.name },
         scan,
@@ -130,7 +130,7 @@ fn member_job(tar: &Path, scan: i64, member: Member) -> Job {
     }
 }
 
-fn skipped_job(tar: &Path, scan: i64, skipped: Skipped) -> Job {
+pub(super) fn skipped_job(tar: &Path, scan: i64, skipped: Skipped) -> Job {
     Job {
         source: Source::TarMember { tar: tar.into(), member: member_of(tar, &skipped.path) },
         scan,

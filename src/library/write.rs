@@ -112,7 +112,7 @@ impl<'a> Writer<'a> {
         else {
             return Ok(None);
         };
-        let same = self.batch.view().items_of(Modality::Image, hash, MAX_MOVE_CANDIDATES)?;
+        let same = self.batch.view().images_with(hash, MAX_MOVE_CANDIDATES)?;
         Ok(same.into_iter().map(|stored| stored.item).find(|same| match &same.source {
             Source::File { path } => is_gone(path),
             Source::TarMember { .. } | Source::ManifestRow { .. } | Source::Inline { .. } => false,

@@ -16,6 +16,7 @@ mod manifest;
 mod open;
 mod pairs;
 mod parallel;
+mod picture;
 mod store;
 mod tar;
 mod walk;
@@ -26,6 +27,7 @@ pub use manifest::{Row, read_manifest};
 pub use open::{Stat, open_regular, read_regular};
 pub use pairs::{Pair, PairSource, Pairs, paraphrases};
 pub(crate) use parallel::in_parallel;
+pub use picture::read_picture;
 pub use walk::{Entry, Kind, Skipped, kind_of_name, no_decoder, root_path, walk};
 
 /// How much of one file is read and decoded at most.

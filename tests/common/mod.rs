@@ -1,6 +1,9 @@
 //! Pictures, directories and libraries for the tests: a small language, so that a test says only what it is about.
 #![allow(dead_code, unreachable_pub, reason = "every test program uses its own part")]
 
+#[cfg(feature = "cli")]
+pub mod program;
+
 use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};

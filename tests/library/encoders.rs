@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use mmsearch::encoder::{Encoder, FakeEncoder, Preprocess, Space};
+use mmsearch::encoder::{Encoder, FakeEncoder, Logit, Preprocess, Space};
 use mmsearch::{Embedding, Error, Pixels, Result};
 
 /// A fake that counts what it is asked to encode.
@@ -25,6 +25,9 @@ impl Encoder for Counting {
     fn preprocess(&self) -> &Preprocess {
         self.fake.preprocess()
     }
+    fn logit(&self) -> &Logit {
+        self.fake.logit()
+    }
     fn encode_images(&mut self, pictures: &[Pixels]) -> Result<Vec<Embedding>> {
         self.n_pictures.set(self.n_pictures.get() + pictures.len());
         self.fake.encode_images(pictures)
@@ -32,6 +35,9 @@ impl Encoder for Counting {
     fn encode_texts(&mut self, texts: &[&str]) -> Result<Vec<Embedding>> {
         self.n_texts.set(self.n_texts.get() + texts.len());
         self.fake.encode_texts(texts)
+    }
+    fn reads_whole(&mut self, text: &str) -> Result<bool> {
+        self.fake.reads_whole(text)
     }
 }
 
@@ -45,6 +51,9 @@ impl Encoder for Picky {
     fn preprocess(&self) -> &Preprocess {
         self.0.preprocess()
     }
+    fn logit(&self) -> &Logit {
+        self.0.logit()
+    }
     fn encode_images(&mut self, pictures: &[Pixels]) -> Result<Vec<Embedding>> {
         if pictures.iter().any(|picture| picture.rgb()[1] > 200) {
             return Err(Error::Encoder { reason: "I do not like green".into() });
@@ -53,6 +62,9 @@ impl Encoder for Picky {
     }
     fn encode_texts(&mut self, texts: &[&str]) -> Result<Vec<Embedding>> {
         self.0.encode_texts(texts)
+    }
+    fn reads_whole(&mut self, text: &str) -> Result<bool> {
+        self.0.reads_whole(text)
     }
 }
 
@@ -66,10 +78,60 @@ impl Encoder for Lying {
     fn preprocess(&self) -> &Preprocess {
         self.0.preprocess()
     }
+    fn logit(&self) -> &Logit {
+        self.0.logit()
+    }
     fn encode_images(&mut self, pictures: &[Pixels]) -> Result<Vec<Embedding>> {
         pictures.iter().map(|_| Embedding::new(vec![0.6, 0.8])).collect()
     }
     fn encode_texts(&mut self, texts: &[&str]) -> Result<Vec<Embedding>> {
         self.0.encode_texts(texts)
+    }
+    fn reads_whole(&mut self, text: &str) -> Result<bool> {
+        self.0.reads_whole(text)
+    }
+}
+
+/// Another model: every vector points the other way, and it takes red for blue in texts. It counts.
+pub struct Other {
+    fake: FakeEncoder,
+    pub n_pictures: usize,
+    pub n_texts: usize,
+}
+
+impl Other {
+    pub fn new() -> Self {
+        Self { fake: FakeEncoder::new("other"), n_pictures: 0, n_texts: 0 }
+    }
+}
+
+impl Encoder for Other {
+    fn space(&self) -> &Space {
+        self.fake.space()
+    }
+    fn preprocess(&self) -> &Preprocess {
+        self.fake.preprocess()
+    }
+    fn logit(&self) -> &Logit {
+        self.fake.logit()
+    }
+    fn encode_images(&mut self, pictures: &[Pixels]) -> Result<Vec<Embedding>> {
+        self.n_pictures += pictures.len();
+        let turned = |embedding: Embedding| {
+            Embedding::new(embedding.as_slice().iter().map(|value| -value).collect())
+        };
+        self.fake.encode_images(pictures)?.into_iter().map(turned).collect()
+    }
+    fn encode_texts(&mut self, texts: &[&str]) -> Result<Vec<Embedding>> {
+        self.n_texts += texts.len();
+        let turned = |embedding: Embedding| {
+            let mut values: Vec<f32> = embedding.as_slice().iter().map(|value| -value).collect();
+            values.swap(0, 2);
+            Embedding::new(values)
+        };
+        self.fake.encode_texts(texts)?.into_iter().map(turned).collect()
+    }
+    fn reads_whole(&mut self, text: &str) -> Result<bool> {
+        self.fake.reads_whole(text)
     }
 }

@@ -13,6 +13,7 @@ mod common;
 mod containers;
 mod encoders;
 mod files;
+mod reindex;
 mod search;
 mod snapshots;
 

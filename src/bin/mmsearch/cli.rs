@@ -62,10 +62,12 @@ pub(crate) enum Command {
     Status(StatusArgs),
     Forget(ForgetArgs),
     Check(CheckArgs),
+    Reindex(ReindexArgs),
     Model(ModelArgs),
     #[cfg(feature = "torch")]
     Train(TrainArgs),
     Eval(EvalArgs),
+    Classify(ClassifyArgs),
     #[command(hide = true)]
     Completions(CompletionsArgs),
 }
@@ -156,6 +158,18 @@ pub(crate) struct ForgetArgs {
 #[derive(Args, Debug)]
 pub(crate) struct CheckArgs {
     /// Print JSON Lines: one for each finding
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Change the library's model to that of --model
+///
+/// Every photo is read again, and every text. Until all is done the library is that of its old model and answers
+/// as before; an interrupted run goes on where it was. With the library's own model, what was begun with another
+/// is given up.
+#[derive(Args, Debug)]
+pub(crate) struct ReindexArgs {
+    /// Print JSON Lines: one for each batch that is safely in the library, each item left out, and the report
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -317,4 +331,41 @@ pub(crate) struct EvalArgs {
     /// Print one line of JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Say which of some classes each photo shows
+///
+/// A class is known by its name alone: nothing is trained, and no library is needed.
+#[derive(Args, Debug)]
+pub(crate) struct ClassifyArgs {
+    /// Photos; - for standard input
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) labels: LabelsArgs,
+
+    /// What a class is called, {} being its label; several are averaged [default: "a photo of a {}"]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) prompt: Vec<String>,
+
+    /// How many classes for each photo
+    #[arg(short, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) k: u16,
+
+    /// Print JSON Lines: one for each photo
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct LabelsArgs {
+    /// The classes to choose from
+    #[arg(long, value_name = "LABEL,LABEL,…", value_delimiter = ',')]
+    pub(crate) labels: Vec<String>,
+
+    /// The same, one a line; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels_file: Option<PathBuf>,
 }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use anyhow::Result;
 use indicatif::ProgressBar;
 use mmsearch::encoder::Encoder;
-use mmsearch::eval::{Recall, Retrieval, ZeroShot, evaluate, evaluate_labels};
+use mmsearch::eval::{DEFAULT_PROMPT, Recall, Retrieval, ZeroShot, evaluate, evaluate_labels};
 use mmsearch::media::{Limits, PairSource, Pairs};
 use serde::Serialize;
 
@@ -58,9 +58,6 @@ struct ZeroShotLine<'a> {
     split: Option<&'a str>,
 }
 
-/// What a class is called where nobody says.
-const PROMPT: &str = "a photo of a {}";
-
 pub(crate) fn run(cli: &Cli, arguments: &EvalArgs) -> Result<Exit> {
     let rows = arguments.labels.as_ref().or(arguments.pairs.as_ref());
     let source = PairSource {
@@ -79,10 +76,7 @@ pub(crate) fn run(cli: &Cli, arguments: &EvalArgs) -> Result<Exit> {
     };
     let mut output = Output::new();
     if arguments.labels.is_some() {
-        let prompts = match arguments.prompt.is_empty() {
-            true => vec![PROMPT.to_string()],
-            false => arguments.prompt.clone(),
-        };
+        let prompts = prompts(&arguments.prompt);
         let found = evaluate_labels(encoder.as_mut(), &mut pairs, &prompts, &mut progress)?;
         bar.finish_and_clear();
         show_zero_shot(&mut output, arguments, encoder.as_ref(), &found, &prompts)?;
@@ -147,6 +141,11 @@ fn show_zero_shot(
     }
     output.line("top-1  top-5  mean of classes  images  classes")?;
     output.line(&format!("{top1:5.1}  {top5:5.1}  {mean_per_class:15.1}  {images:6}  {classes:7}"))
+}
+
+/// What classes are called: as asked for, or as usual.
+pub(crate) fn prompts(asked: &[String]) -> Vec<String> {
+    if asked.is_empty() { vec![DEFAULT_PROMPT.into()] } else { asked.to_vec() }
 }
 
 /// Above rows of [`recall_row`].

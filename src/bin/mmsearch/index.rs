@@ -116,7 +116,8 @@ fn summary(tally: &Tally) -> String {
     )
 }
 
-fn tell_skips(title: &str, skips: &Skips) {
+/// The first of them, for people.
+pub(crate) fn tell_skips(title: &str, skips: &Skips) {
     if skips.n_total == 0 {
         return;
     }

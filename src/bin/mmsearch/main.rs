@@ -2,6 +2,7 @@
 
 mod available;
 mod check;
+mod classify;
 mod cli;
 mod completions;
 mod eval;
@@ -13,10 +14,12 @@ mod model;
 #[cfg(feature = "torch")]
 mod models;
 mod output;
+mod picture;
 mod place;
 mod progress;
 mod pull;
 mod query;
+mod reindex;
 mod status;
 #[cfg(feature = "torch")]
 mod train;
@@ -46,10 +49,12 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Status(arguments) => status::run(cli, arguments),
         Command::Forget(arguments) => forget::run(cli, arguments),
         Command::Check(arguments) => check::run(cli, arguments),
+        Command::Reindex(arguments) => reindex::run(cli, arguments),
         Command::Model(arguments) => run_model(cli, &arguments.command),
         #[cfg(feature = "torch")]
         Command::Train(arguments) => train::run(cli, arguments),
         Command::Eval(arguments) => eval::run(cli, arguments),
+        Command::Classify(arguments) => classify::run(cli, arguments),
         Command::Completions(arguments) => completions::run(arguments),
     }
 }

@@ -29,16 +29,23 @@ pub(crate) struct SourceLine {
     /// `file`, `tar`, `manifest` or `inline`.
     source: &'static str,
     /// The file, tar or manifest; the name of what an app handed over.
-    path: String,
-    /// The bytes of `path` in hexadecimal, where they are no text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path_hex: Option<String>,
+    #[serde(flatten)]
+    path: PathLine,
     /// The member of a tar.
     #[serde(skip_serializing_if = "Option::is_none")]
     member: Option<String>,
     /// The line of a manifest.
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u64>,
+}
+
+/// A path in JSON, which has no bytes.
+#[derive(Debug, Serialize)]
+pub(crate) struct PathLine {
+    path: String,
+    /// The bytes of `path` in hexadecimal, where they are no text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_hex: Option<String>,
 }
 
 impl Output {
@@ -75,12 +82,15 @@ impl SourceLine {
             Source::ManifestRow { line, .. } => (None, Some(*line)),
             Source::File { .. } | Source::Inline { .. } => (None, None),
         };
+        Self { source: kind, path: PathLine::new(path), member, line }
+    }
+}
+
+impl PathLine {
+    pub(crate) fn new(path: &Path) -> Self {
         Self {
-            source: kind,
             path: path.to_string_lossy().into_owned(),
             path_hex: path.to_str().is_none().then(|| hex(path.as_os_str())),
-            member,
-            line,
         }
     }
 }

@@ -89,6 +89,7 @@ pub(crate) fn stage_name(stage: Stage) -> &'static str {
         Stage::Texts => "texts",
         Stage::Forget => "forget",
         Stage::Snapshot => "snapshot",
+        Stage::Switch => "switch",
     }
 }
 

@@ -1,18 +1,15 @@
 //! `mmsearch query`.
 
-use std::io::{self, Read};
-use std::path::Path;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use mmsearch::library::Library;
-use mmsearch::media::{self, Limits};
-use mmsearch::{Error, Hit, ItemId, Pixels, Query, Target, Term};
+use mmsearch::{Error, Hit, ItemId, Query, Target, Term};
 use serde::Serialize;
 
 use crate::cli::{Cli, QueryArgs, TermArgs, To};
 use crate::exit::{Exit, tell};
 use crate::model::load_encoder;
 use crate::output::{Output, SourceLine, escaped_text, source_text};
+use crate::picture::picture;
 use crate::place;
 
 /// A hit in JSON.
@@ -88,27 +85,6 @@ fn term(arguments: &TermArgs) -> Result<Term> {
             Err(Error::BadQuery { reason: "say --text TEXT or --image FILE".into() }.into())
         }
     }
-}
-
-fn picture(path: &Path) -> Result<Pixels> {
-    let limits = Limits::default();
-    let bytes = if path == Path::new("-") {
-        let mut bytes = Vec::new();
-        let mut stdin = io::stdin().lock().take(limits.max_file_bytes + 1);
-        stdin.read_to_end(&mut bytes).context("cannot read standard input")?;
-        bytes
-    } else {
-        media::read_regular(path, &limits)?.0
-    };
-    let bad = |reason| Error::BadImage { path: path.into(), reason };
-    if bytes.len() as u64 > limits.max_file_bytes {
-        return Err(bad(format!("more than {} bytes", limits.max_file_bytes)).into());
-    }
-    let decoded = media::decode(&bytes, &limits).map_err(bad)?;
-    if let Some(reason) = decoded.truncated {
-        tell(&format!("warning: {}: {reason}", path.display()));
-    }
-    Ok(decoded.pixels)
 }
 
 fn hit_text(library: &Library, hit: &Hit) -> Result<String> {

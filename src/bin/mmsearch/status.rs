@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use mmsearch::Status;
-use mmsearch::library::{Library, LibraryStatus, SnapshotState};
+use mmsearch::encoder::Space;
+use mmsearch::library::{Library, LibraryStatus, Reindexing, SnapshotState};
 use serde::Serialize;
 
 use crate::cli::{Cli, StatusArgs};
@@ -17,11 +18,21 @@ struct StatusLine {
     model: Option<String>,
     fingerprint: Option<String>,
     dim: Option<usize>,
+    /// Changes of the model that are not complete.
+    reindexing: Vec<ReindexingLine>,
     generation: u64,
     items: Vec<CountLine>,
     snapshots: Vec<SnapshotLine>,
     roots: Vec<String>,
     size_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct ReindexingLine {
+    model: String,
+    fingerprint: String,
+    done: u64,
+    total: u64,
 }
 
 #[derive(Serialize)]
@@ -66,13 +77,15 @@ pub(crate) fn run(cli: &Cli, arguments: &StatusArgs) -> Result<Exit> {
 fn lines(status: &LibraryStatus) -> Vec<String> {
     let mut lines = vec![format!("library     {}", escaped(&status.dir))];
     lines.push(match &status.space {
-        Some(space) => {
-            let (model, fingerprint) = (escaped_text(&space.model), &space.fingerprint.0);
-            let short = fingerprint.get(..12).unwrap_or(fingerprint);
-            format!("model       {model} ({short}, {} dimensions)", space.dim)
-        }
+        Some(space) => format!("model       {}", model_text(space)),
         None => "model       none yet; the library is empty".into(),
     });
+    for Reindexing { space, n_done, n_total } in &status.reindexing {
+        lines.push(format!(
+            "reindex     to {}: {n_done} of {n_total}; the next `mmsearch reindex` to it goes on",
+            model_text(space)
+        ));
+    }
     for count in &status.items {
         let (modality, status) = (count.modality.name(), status_name(count.status));
         lines.push(format!("{modality:<11} {} {status}", count.n_items));
@@ -90,6 +103,12 @@ fn lines(status: &LibraryStatus) -> Vec<String> {
     lines.push(format!("on disk     {:.1} MB", status.size_bytes as f64 / 1e6));
     lines.push(format!("generation  {}", status.generation));
     lines
+}
+
+fn model_text(space: &Space) -> String {
+    let (model, fingerprint) = (escaped_text(&space.model), &space.fingerprint.0);
+    let short = fingerprint.get(..12).unwrap_or(fingerprint);
+    format!("{model} ({short}, {} dimensions)", space.dim)
 }
 
 fn state_text(state: &SnapshotState) -> String {
@@ -113,6 +132,14 @@ fn status_line(status: &LibraryStatus) -> StatusLine {
         model: space.map(|space| space.model.clone()),
         fingerprint: space.map(|space| space.fingerprint.0.clone()),
         dim: space.map(|space| space.dim),
+        reindexing: (status.reindexing.iter())
+            .map(|reindexing| ReindexingLine {
+                model: reindexing.space.model.clone(),
+                fingerprint: reindexing.space.fingerprint.0.clone(),
+                done: reindexing.n_done,
+                total: reindexing.n_total,
+            })
+            .collect(),
         generation: status.generation,
         items: (status.items.iter())
             .map(|count| CountLine {
