@@ -3,6 +3,9 @@
 //! `make parity` lets `scripts/families.py` write the checkpoints, the photos and what must come out of them into a
 //! directory, and runs this on it. Exit status 1 if a cosine is below 0.9999 or a layer differs by more than 1e-4 of its largest value.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it reports on stdout")]
+#![expect(clippy::disallowed_methods, reason = "an example reads files in the plain way")]
+
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};

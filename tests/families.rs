@@ -375,3 +375,48 @@ fn a_model_is_not_overwritten() {
     assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
     assert_eq!(fs::read(to.join("model.json")).unwrap(), before);
 }
+
+/// The program: a checkpoint is imported under a name, verified, used, and refused a second time.
+#[cfg(feature = "cli")]
+#[test]
+fn the_program_imports_and_uses_a_checkpoint() {
+    let home = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_mmsearch"))
+            .env("XDG_DATA_HOME", home.path())
+            .env_remove("MMSEARCH_FAKE_ENCODER")
+            .args(arguments)
+            .output()
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let source = checkpoint("siglip");
+    let import = ["model", "import", source.to_str().unwrap(), "--name", "little"];
+    let (code, stdout, stderr) = run(&import);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.starts_with("little ") && stderr.contains("--model little"), "{stdout}{stderr}");
+
+    let (code, stdout, _) = run(&["model", "verify", "--model", "little", "--json"]);
+    assert_eq!((code, stdout.contains("\"holds\":true")), (Some(0), true), "{stdout}");
+
+    let photos = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/scenes");
+    let (code, _, stderr) = run(&["index", photos.to_str().unwrap(), "--model", "little"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let long = "a red house under a yellow moon ".repeat(20);
+    let (code, stdout, stderr) = run(&["query", "--text", &long, "-k", "2", "--model", "little"]);
+    assert_eq!((code, stdout.lines().count()), (Some(0), 2), "{stderr}");
+    assert!(stderr.contains("longer than the model reads"), "{stderr}");
+    let (code, _, stderr) =
+        run(&["query", "--text", "a", "--model", "little", "--precision", "bf16"]);
+    assert_eq!(code, Some(7), "another precision is another space: {stderr}");
+
+    assert_eq!(run(&import).0, Some(2), "it is there already");
+    for name in ["../up", ".hidden", "mini"] {
+        let (code, _, stderr) = run(&["model", "import", source.to_str().unwrap(), "--name", name]);
+        assert_eq!(code, Some(2), "{name}: {stderr}");
+    }
+    let (code, stdout, stderr) =
+        run(&["model", "import", photos.to_str().unwrap(), "--name", "no"]);
+    assert_eq!((code, stdout.as_str(), stderr.lines().count()), (Some(7), "", 1), "{stderr}");
+}

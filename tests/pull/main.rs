@@ -503,7 +503,8 @@ fn published_models_are_listed_without_a_connection() {
     };
     let (code, stdout, stderr) = list(&[]);
     assert_eq!((code, stderr.as_str()), (0, ""));
-    let row = stdout.lines().find(|line| line.starts_with("timm/ViT-B-16-SigLIP ")).unwrap();
+    let row =
+        stdout.lines().find(|line| line.starts_with("google/siglip-base-patch16-224 ")).unwrap();
     let words: Vec<&str> = row.split_whitespace().skip(3).collect();
     assert_eq!(words, ["813", "768", "0.25", "74.7", "47.8", "Apache-2.0"]);
     let (code, stdout, _) = list(&["--json"]);

@@ -59,6 +59,11 @@ pub(crate) fn run(cli: &Cli, arguments: &QueryArgs) -> Result<Exit> {
         return Ok(Exit::NothingFound);
     }
     let mut encoder = load_encoder(cli)?;
+    if let Term::Text(text) = &query.term
+        && !encoder.reads_whole(text)?
+    {
+        tell("note: the text is longer than the model reads; its end is left out");
+    }
     let hits = library.search(encoder.as_mut(), &query)?;
     for warning in library.take_warnings() {
         tell(&format!("warning: {warning}"));

@@ -18,8 +18,8 @@ use crate::encoder::{Filter, Preprocess, Resize};
 use crate::error::{Error, Result};
 
 const NORM_EPS: f64 = 1e-5;
-const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
-const STD: [f32; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
+const MEAN: [f32; 3] = [0.481_454_67, 0.457_827_5, 0.408_210_73];
+const STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 
 #[derive(Deserialize)]
 struct Config {

@@ -127,9 +127,14 @@ impl VitLayers {
 
     fn run(&self, x: &Tensor, start: usize, end: usize) -> Tensor {
         let mut x = x.shallow_clone();
+        // Of the last block's tokens the pooling takes the class token alone.
+        let class_only = matches!(self.pool, Pool::Class(_)) && end == self.len();
         for layer in start..end {
             x = match layer {
                 0 => self.patches(&x),
+                layer if layer == self.blocks.len() && class_only => {
+                    self.blocks[layer - 1].forward_first(&x)
+                }
                 layer if layer <= self.blocks.len() => {
                     self.blocks[layer - 1].forward(&x, &Sight::All)
                 }
