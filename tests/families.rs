@@ -298,7 +298,19 @@ fn contradictions_are_refused_and_named() {
         fs::write(path, config.to_string()).unwrap();
     };
     type Case<'a> = (&'a str, &'a str, &'a dyn Fn(&mut Value), &'a str);
-    let cases: [Case; 9] = [
+    let cases: [Case; 11] = [
+        (
+            "clip",
+            "config.json",
+            &|c| c["text_config"]["num_hidden_layers"] = json!(1_000_000_000_000i64),
+            "1000000000000",
+        ),
+        (
+            "openclip-resnet",
+            "open_clip_config.json",
+            &|c| c["model_cfg"]["vision_cfg"]["layers"] = json!([1_000_000_000_000i64, 1, 1, 1]),
+            "1000000000000",
+        ),
         (
             "clip",
             "config.json",

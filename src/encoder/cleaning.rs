@@ -10,6 +10,9 @@ use tokenizers::{NormalizedString, Normalizer};
 
 use crate::encoder::config::Cleaning;
 
+/// Entities within entities are decoded so deep; more would take time that grows with the square of the text.
+const MAX_PASSES: usize = 16;
+
 /// What Windows-1252 has at 0x80..=0x9f; the five gaps stay what they are.
 const WINDOWS_1252: [char; 32] = [
     '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}',
@@ -40,7 +43,7 @@ fn joined(text: &str) -> String {
 /// Repairs until nothing changes, then decodes entities twice, as OpenCLIP does.
 fn mended(text: &str) -> String {
     let mut text = Cow::Borrowed(text);
-    loop {
+    for _ in 0..MAX_PASSES {
         // With an angle bracket the text may be markup whose entities are meant.
         let decoded = if text.contains('<') { text.clone() } else { unescaped(&text) };
         let next =

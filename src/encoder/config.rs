@@ -17,6 +17,8 @@ pub use crate::encoder::logit::Logit;
 /// The version of `model.json` that this program reads and writes.
 pub const CONFIG_VERSION: u32 = 1;
 
+pub(crate) use validate::MAX_BLOCKS;
+
 /// A model directory's `model.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

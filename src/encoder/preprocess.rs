@@ -14,6 +14,9 @@ use crate::encoder::bicubic;
 use crate::error::{Error, Result};
 use crate::pixels::Pixels;
 
+/// How many times longer than wide a picture may be whose middle is cut out.
+const MOST_ELONGATED: u32 = 64;
+
 /// How a picture of any shape becomes a square.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -63,12 +66,35 @@ impl Preprocess {
         let square = match self.resize {
             Resize::Squash => resize(picture, self.size, self.size, self.filter)?,
             Resize::ShortestEdgeCrop => {
-                let (to_width, to_height) = shortest_edge(width, height, self.size);
-                crop_middle(&resize(picture, to_width, to_height, self.filter)?, self.size)?
+                let middle = without_ends(picture)?;
+                let (to_width, to_height) =
+                    shortest_edge(middle.width(), middle.height(), self.size);
+                crop_middle(&resize(&middle, to_width, to_height, self.filter)?, self.size)?
             }
         };
         Ok(square)
     }
+}
+
+/// A picture that is longer than [`MOST_ELONGATED`] loses its ends before it is resized, not after: a line of 100 million
+/// pixels would grow to terabytes.
+fn without_ends(picture: &Pixels) -> Result<Cow<'_, Pixels>> {
+    let (width, height) = (picture.width(), picture.height());
+    let most = |short: u32| short.saturating_mul(MOST_ELONGATED);
+    if width > most(height) {
+        return crop(picture, (width - most(height)) / 2, 0, most(height), height).map(Cow::Owned);
+    }
+    if height > most(width) {
+        return crop(picture, 0, (height - most(width)) / 2, width, most(width)).map(Cow::Owned);
+    }
+    Ok(Cow::Borrowed(picture))
+}
+
+fn crop(picture: &Pixels, left: u32, top: u32, width: u32, height: u32) -> Result<Pixels> {
+    let (start, end) = (left as usize * 3, (left + width) as usize * 3);
+    let rows = picture.rgb().chunks_exact(picture.width() as usize * 3);
+    let rows = rows.skip(top as usize).take(height as usize);
+    Pixels::new(width, height, rows.flat_map(|row| &row[start..end]).copied().collect())
 }
 
 /// The size whose shorter side is `size`; the longer is rounded down, as torchvision does.
@@ -119,12 +145,9 @@ fn resize_bilinear(picture: &Pixels, width: u32, height: u32) -> Result<Pixels> 
 /// The middle `size × size` pixels; both sides are at least `size`. Half pixels round as in torchvision's
 /// `center_crop`: to the nearest even.
 fn crop_middle(picture: &Pixels, size: u32) -> Result<Pixels> {
-    let half = |excess: u32| (f64::from(excess) / 2.0).round_ties_even() as usize;
+    let half = |excess: u32| (f64::from(excess) / 2.0).round_ties_even() as u32;
     let (left, top) = (half(picture.width() - size), half(picture.height() - size));
-    let (row_bytes, size_bytes) = (picture.width() as usize * 3, size as usize * 3);
-    let rows = picture.rgb().chunks_exact(row_bytes).skip(top).take(size as usize);
-    let rgb = rows.flat_map(|row| &row[left * 3..left * 3 + size_bytes]).copied().collect();
-    Pixels::new(size, size, rgb)
+    crop(picture, left, top, size, size)
 }
 
 #[cfg(test)]
@@ -158,7 +181,7 @@ mod tests {
 
     #[test]
     fn extreme_shapes_stay_square() {
-        for (width, height) in [(1, 1), (1, 300), (300, 1), (3, 2)] {
+        for (width, height) in [(1, 1), (1, 300), (300, 1), (3, 2), (1, 3_000_000)] {
             for resize in [Resize::Squash, Resize::ShortestEdgeCrop] {
                 let square = preprocess(8, resize).apply(&gradient(width, height)).unwrap();
                 assert_eq!((square.width(), square.height()), (8, 8));

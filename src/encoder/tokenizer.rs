@@ -67,8 +67,9 @@ impl Tokenizer {
                 Ok(Tokens { ids, is_cut })
             }
             TokenizerConfig::Clip { cleaning, start_id, end_id, .. } => {
-                let text = cleaning.apply(self.head(text));
-                let (mut ids, is_cut) = self.look_up(&text, self.context - 2)?;
+                let head = self.head(text);
+                let (mut ids, is_cut) = self.look_up(&cleaning.apply(head), self.context - 2)?;
+                let is_cut = is_cut || head.len() < text.len();
                 // CLIP reads the first end token, which a text may spell out.
                 let end = ids.iter().position(|id| id == end_id).unwrap_or(ids.len());
                 ids.truncate(end);
@@ -77,8 +78,9 @@ impl Tokenizer {
                 Ok(Tokens { ids, is_cut })
             }
             TokenizerConfig::Siglip { cleaning, end_id, .. } => {
-                let text = cleaning.apply(self.head(text));
-                let (mut ids, is_cut) = self.look_up(&text, self.context - 1)?;
+                let head = self.head(text);
+                let (mut ids, is_cut) = self.look_up(&cleaning.apply(head), self.context - 1)?;
+                let is_cut = is_cut || head.len() < text.len();
                 ids.push(*end_id);
                 Ok(Tokens { ids, is_cut })
             }

@@ -77,6 +77,8 @@ impl Library {
         let n_known = self.n_embeddings(&new)?;
         let Self { catalog, .. } = self;
         let filled = Fill::start(catalog, encoder, new.clone(), options.limits, progress)?.run()?;
+        // A disk may have gone while the run took its hours.
+        self.require_roots(&new)?;
         self.require_images(&old, &new, &filled.left_out)?;
         if new == old {
             self.give_up_others(&filled.left_out, progress)?;
@@ -125,7 +127,8 @@ impl Library {
                     fs::read_dir(&root).map_or(true, |mut entries| entries.next().is_some())
                 }
                 Ok(_) => true,
-                Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+                // A dead network mount is as far away as one that is not there.
+                Err(error) => error.kind() == std::io::ErrorKind::PermissionDenied,
             };
             let n_items = if is_there { 0 } else { view.n_lacking_under(new.id, &root)? };
             if n_items > 0 {

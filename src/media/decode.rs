@@ -71,7 +71,10 @@ fn decode_within(bytes: &[u8], limits: &Limits) -> Result<Decoded, String> {
     check_size(width, height, decoder.total_bytes(), limits)?;
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let exif = exif_of(&mut decoder, format, bytes);
-    let picture = match (format == ImageFormat::Jpeg).then(|| jpeg::decode(bytes)).flatten() {
+    let picture = match (format == ImageFormat::Jpeg)
+        .then(|| jpeg::decode(bytes, (width, height)))
+        .flatten()
+    {
         Some(picture) => picture,
         None => over_white(DynamicImage::from_decoder(decoder).map_err(|error| reason(&error))?),
     };

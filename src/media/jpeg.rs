@@ -6,15 +6,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use image::RgbImage;
 
 /// The picture as it lies in the file, or `None` for what this decoder does not do (CMYK, arithmetic coding, lossless)
-/// or cannot read; the caller has another, which also says what is wrong. Sizes must have been checked.
-pub(super) fn decode(bytes: &[u8]) -> Option<RgbImage> {
+/// or cannot read; the caller has another, which also says what is wrong. Nothing is allocated for a picture of another size
+/// than the one that the caller has checked.
+pub(super) fn decode(bytes: &[u8], size: (u32, u32)) -> Option<RgbImage> {
     // The library reports errors by unwinding; the message comes from the other decoder.
-    catch_unwind(AssertUnwindSafe(|| scanlines(bytes))).ok().flatten()
+    catch_unwind(AssertUnwindSafe(|| scanlines(bytes, size))).ok().flatten()
 }
 
-fn scanlines(bytes: &[u8]) -> Option<RgbImage> {
-    let mut rows = mozjpeg::Decompress::new_mem(bytes).ok()?.rgb().ok()?;
-    let (width, height) = (rows.width(), rows.height());
-    let rgb: Vec<u8> = rows.read_scanlines().ok()?;
-    RgbImage::from_raw(u32::try_from(width).ok()?, u32::try_from(height).ok()?, rgb)
+fn scanlines(bytes: &[u8], (width, height): (u32, u32)) -> Option<RgbImage> {
+    let decoder = mozjpeg::Decompress::new_mem(bytes).ok()?;
+    if decoder.size() != (width as usize, height as usize) {
+        return None;
+    }
+    let rgb: Vec<u8> = decoder.rgb().ok()?.read_scanlines().ok()?;
+    RgbImage::from_raw(width, height, rgb)
 }

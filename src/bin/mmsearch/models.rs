@@ -64,7 +64,7 @@ pub(crate) fn import(cli: &Cli, source: &Path, name: Option<&str>) -> Result<Exi
     };
     let to = place::new_model(&name)?;
     mmsearch::encoder::import(source, &name, &to)?;
-    let model = DualEncoder::load(&to, runtime(cli))?;
+    let model = DualEncoder::load(&to, mmsearch::encoder::Device::Cpu)?;
     let mut output = Output::new();
     output.line(&row(&name, &model))?;
     output.flush()?;
@@ -85,7 +85,11 @@ pub(crate) fn list(cli: &Cli, json: bool) -> Result<Exit> {
     let dir = place::models()?;
     let mut names: Vec<PathBuf> = match std::fs::read_dir(&dir) {
         Ok(entries) => {
-            entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+            // A hidden name is an import that was killed.
+            let hidden =
+                |entry: &std::fs::DirEntry| entry.file_name().as_encoded_bytes()[0] == b'.';
+            let entries = entries.flatten().filter(|entry| !hidden(entry));
+            entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
         }
         Err(_) => Vec::new(),
     };

@@ -9,8 +9,10 @@ use crate::encoder::tower::REDUCTION;
 
 /// The largest size that any field may claim; refuses absurd files.
 const MAX_SIZE: i64 = 1 << 20;
+/// The largest side of a picture that a tower reads.
+const MAX_SIDE: i64 = 1 << 12;
 /// The largest number of blocks.
-const MAX_BLOCKS: i64 = 1 << 10;
+pub(crate) const MAX_BLOCKS: i64 = 1 << 10;
 
 type Checked = std::result::Result<(), String>;
 
@@ -83,7 +85,7 @@ impl ModelConfig {
 }
 
 fn preprocess(preprocess: &Preprocess) -> Checked {
-    size("preprocess.size", i64::from(preprocess.size))?;
+    within("preprocess.size", i64::from(preprocess.size), 1, MAX_SIDE)?;
     if !preprocess.mean.iter().all(|mean| mean.is_finite())
         || !preprocess.std.iter().all(|std| *std > 0.0 && std.is_finite())
     {

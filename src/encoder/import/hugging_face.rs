@@ -10,8 +10,8 @@ use serde::Deserialize;
 use super::source::Source;
 use super::{Plan, names, tokenizer_files};
 use crate::encoder::config::{
-    Activation, CONFIG_VERSION, Head, ImageTower, Logit, ModelConfig, Output, TextSight, TextTower,
-    Transformer, Vit, VitPooling,
+    Activation, CONFIG_VERSION, Head, ImageTower, Logit, MAX_BLOCKS, ModelConfig, Output,
+    TextSight, TextTower, Transformer, Vit, VitPooling,
 };
 use crate::encoder::files::read_json;
 use crate::encoder::{Filter, Preprocess, Resize};
@@ -90,7 +90,9 @@ pub(super) fn plan(dir: &Path, name: &str, source: &Source) -> Result<Plan> {
             (dim, None, names::hugging_face_siglip(&image, &text))
         }
     };
-    let scale = source.scalar("logit_scale")?.unwrap_or(0.0).exp();
+    let Some(scale) = source.scalar("logit_scale")?.map(f64::exp) else {
+        return Err(bad("tensor `logit_scale`: it is missing".into()));
+    };
     let logit = match (family, source.scalar("logit_bias")?) {
         (Family::Clip, None) => Logit::Softmax { scale },
         (Family::Siglip, Some(bias)) => Logit::Sigmoid { scale, bias },
@@ -130,7 +132,7 @@ fn vit(vision: &Vision, family: Family) -> std::result::Result<Vit, String> {
         pre_norm: family == Family::Clip,
         width: vision.hidden_size.unwrap_or(768),
         heads: vision.num_attention_heads.unwrap_or(12),
-        blocks: vision.num_hidden_layers.unwrap_or(12),
+        blocks: blocks(vision.num_hidden_layers)?,
         hidden: vision.intermediate_size.unwrap_or(3072),
         activation: activation(vision.hidden_act.as_deref().unwrap_or(act))?,
         norm_eps: vision.layer_norm_eps.unwrap_or(eps),
@@ -151,12 +153,20 @@ fn transformer(text: &Text, family: Family) -> std::result::Result<Transformer, 
         context: text.max_position_embeddings.unwrap_or(context),
         width: text.hidden_size.unwrap_or(width),
         heads: text.num_attention_heads.unwrap_or(heads),
-        blocks: text.num_hidden_layers.unwrap_or(12),
+        blocks: blocks(text.num_hidden_layers)?,
         hidden: text.intermediate_size.unwrap_or(hidden),
         activation: activation(text.hidden_act.as_deref().unwrap_or(act))?,
         norm_eps: text.layer_norm_eps.unwrap_or(eps),
         sight,
     })
+}
+
+/// Checked before a list of all blocks' tensors is made.
+fn blocks(number: Option<i64>) -> std::result::Result<i64, String> {
+    match number.unwrap_or(12) {
+        number @ 1..=MAX_BLOCKS => Ok(number),
+        number => Err(format!("num_hidden_layers is {number}, expected 1..={MAX_BLOCKS}")),
+    }
 }
 
 fn activation(name: &str) -> std::result::Result<Activation, String> {

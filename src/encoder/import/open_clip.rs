@@ -10,8 +10,8 @@ use serde::Deserialize;
 use super::source::Source;
 use super::{Plan, names, tokenizer_files};
 use crate::encoder::config::{
-    Activation, CONFIG_VERSION, Cleaning, Head, ImageTower, Logit, ModelConfig, Output, Resnet,
-    TextSight, TextTower, Transformer, Vit, VitPooling,
+    Activation, CONFIG_VERSION, Cleaning, Head, ImageTower, Logit, MAX_BLOCKS, ModelConfig, Output,
+    Resnet, TextSight, TextTower, Transformer, Vit, VitPooling,
 };
 use crate::encoder::files::read_json;
 use crate::encoder::{Filter, Preprocess, Resize};
@@ -99,6 +99,7 @@ pub(super) fn plan(dir: &Path, name: &str, source: &Source) -> Result<Plan> {
     let bad = |reason: String| Error::BadModel { path: path.clone(), reason };
     refuse_timm(&path)?;
     let Config { model_cfg: model, preprocess_cfg } = read_json(&path)?;
+    model.check_blocks().map_err(bad)?;
     let activation = if model.quick_gelu { Activation::QuickGelu } else { Activation::Gelu };
     let text = TextTower::Transformer(transformer(&model.text_cfg, activation));
     let prefix = if model.custom_text { "text." } else { "" };
@@ -115,7 +116,8 @@ pub(super) fn plan(dir: &Path, name: &str, source: &Source) -> Result<Plan> {
         }
     };
     names.extend(names::open_clip_text(&text, prefix, model.embed_dim));
-    let scale = source.scalar("logit_scale")?.or(model.init_logit_scale).unwrap_or(0.0).exp();
+    let scale = source.scalar("logit_scale")?.or(model.init_logit_scale).map(f64::exp);
+    let scale = scale.ok_or_else(|| bad("tensor `logit_scale`: it is missing".into()))?;
     let logit = match source.scalar("logit_bias")?.or(model.init_logit_bias) {
         None => Logit::Softmax { scale },
         Some(bias) => Logit::Sigmoid { scale, bias },
@@ -153,6 +155,21 @@ fn refuse_timm(path: &Path) -> Result<()> {
     }
 }
 
+impl Model {
+    /// Checked before a list of all blocks' tensors is made.
+    fn check_blocks(&self) -> std::result::Result<(), String> {
+        let numbers = match &self.vision_cfg.layers {
+            Layers::Vit(blocks) => vec![*blocks],
+            Layers::Resnet(stages) => stages.to_vec(),
+        };
+        match numbers.iter().chain([&self.text_cfg.layers]).find(|&n| !(1..=MAX_BLOCKS).contains(n))
+        {
+            Some(number) => Err(format!("layers is {number}, expected 1..={MAX_BLOCKS}")),
+            None => Ok(()),
+        }
+    }
+}
+
 /// `ratio` times as wide, rounded towards zero as Python's `int` does.
 fn times(width: i64, ratio: Option<f64>) -> i64 {
     (width as f64 * ratio.unwrap_or(4.0)) as i64
@@ -186,7 +203,7 @@ fn resnet(vision: &Vision, stages: [i64; 4]) -> Resnet {
     Resnet {
         width: vision.width,
         stages,
-        heads: vision.width * 32 / head_width,
+        heads: vision.width.saturating_mul(32) / head_width,
         activation: Activation::Relu,
     }
 }

@@ -80,6 +80,9 @@ impl Source {
                 let parts =
                     names.iter().map(|name| self.tensor(name)).collect::<Result<Vec<_>>>()?;
                 let first = parts[0].size();
+                if first.is_empty() {
+                    return Err(self.bad(format!("tensor `{}`: it has no dimension", names[0])));
+                }
                 if let Some(i) = parts.iter().position(|part| part.size() != first) {
                     let (name, size) = (&names[i], parts[i].size());
                     let reason =
@@ -91,12 +94,10 @@ impl Source {
             From::FoldedWeight { conv, norm } => {
                 let kernel = self.tensor(conv)?;
                 let factor = self.norm_factor(norm)?;
-                let shape: Vec<i64> =
-                    std::iter::once(-1).chain(vec![1; kernel.dim() - 1]).collect();
-                if kernel.size().first() != factor.size().first() {
+                if kernel.dim() != 4 || kernel.size()[0] != factor.size()[0] {
                     return Err(self.bad(format!("tensors `{conv}` and `{norm}` do not fit")));
                 }
-                Ok((kernel * factor.view(shape.as_slice()), Storage::F32))
+                Ok((kernel * factor.view([-1, 1, 1, 1]), Storage::F32))
             }
             From::FoldedBias { norm } => {
                 // The factor is taken from tensors that the weight has used already.
@@ -105,6 +106,9 @@ impl Source {
                     self.tensor(&format!("{norm}.bias"))?,
                     self.tensor(&format!("{norm}.running_mean"))?,
                 );
+                if bias.size() != factor.size() || mean.size() != factor.size() {
+                    return Err(self.bad(format!("the tensors of `{norm}` do not fit")));
+                }
                 Ok((bias - mean * factor, Storage::F32))
             }
             From::Zeros(n) => {
@@ -138,7 +142,7 @@ impl Source {
     fn norm_factor(&mut self, norm: &str) -> Result<Tensor> {
         let gamma = self.tensor(&format!("{norm}.weight"))?;
         let variance = self.tensor(&format!("{norm}.running_var"))?;
-        if gamma.size() != variance.size() {
+        if gamma.dim() != 1 || gamma.size() != variance.size() {
             return Err(
                 self.bad(format!("tensors `{norm}.weight` and `{norm}.running_var` do not fit"))
             );
