@@ -60,10 +60,11 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
 }
 
 /// What can be had is known without libtorch; everything else about models needs it.
+#[cfg_attr(not(feature = "torch"), expect(unused_variables, reason = "no model is loaded"))]
 fn run_model(cli: &Cli, command: &ModelCommand) -> anyhow::Result<Exit> {
     match command {
         ModelCommand::List { available: true, json } => available::run(*json),
-        ModelCommand::Pull(arguments) => pull::run(cli, arguments),
+        ModelCommand::Pull(arguments) => pull::run(arguments),
         #[cfg(feature = "torch")]
         ModelCommand::List { available: false, json } => models::list(cli, *json),
         #[cfg(not(feature = "torch"))]
@@ -71,7 +72,7 @@ fn run_model(cli: &Cli, command: &ModelCommand) -> anyhow::Result<Exit> {
         #[cfg(feature = "torch")]
         ModelCommand::Info { json } => models::info(cli, *json),
         #[cfg(feature = "torch")]
-        ModelCommand::Import { source, name } => models::import(cli, source, name.as_deref()),
+        ModelCommand::Import { source, name } => models::import(source, name.as_deref()),
         #[cfg(feature = "torch")]
         ModelCommand::Verify { json } => models::verify(cli, *json),
     }

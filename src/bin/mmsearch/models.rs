@@ -54,7 +54,7 @@ struct VerifyLine<'a> {
 }
 
 /// Puts the model into the user's `mmsearch/models`, and says how to use it.
-pub(crate) fn import(cli: &Cli, source: &Path, name: Option<&str>) -> Result<Exit> {
+pub(crate) fn import(source: &Path, name: Option<&str>) -> Result<Exit> {
     let name = match name {
         Some(name) => name.to_string(),
         None => {

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use mmsearch::Error;
 
-use crate::cli::{Cli, PullArgs};
+use crate::cli::PullArgs;
 use crate::exit::Exit;
 use crate::hub::{Access, Hub, RepoName};
 use crate::place::{self, variable};
 use crate::progress::{Interrupt, byte_bar};
 
-pub(crate) fn run(cli: &Cli, arguments: &PullArgs) -> Result<Exit> {
+pub(crate) fn run(arguments: &PullArgs) -> Result<Exit> {
     let repository: RepoName = arguments.repository.parse()?;
     let name = arguments.name.as_deref().unwrap_or(repository.short());
     let to = place::new_model(name)?;
@@ -21,7 +21,7 @@ pub(crate) fn run(cli: &Cli, arguments: &PullArgs) -> Result<Exit> {
         return Err(no_torch(name));
     }
     let source = download(&Hub::new(access()?)?, &repository)?;
-    if is_fake { copy(&source, &to) } else { import(cli, &source, name) }
+    if is_fake { copy(&source, &to) } else { import(&source, name) }
 }
 
 fn access() -> Result<Access> {
@@ -51,12 +51,12 @@ fn download(hub: &Hub, repository: &RepoName) -> Result<PathBuf> {
 
 /// Makes a model of what was downloaded.
 #[cfg(feature = "torch")]
-fn import(cli: &Cli, source: &Path, name: &str) -> Result<Exit> {
-    crate::models::import(cli, source, Some(name))
+fn import(source: &Path, name: &str) -> Result<Exit> {
+    crate::models::import(source, Some(name))
 }
 
 #[cfg(not(feature = "torch"))]
-fn import(_: &Cli, _: &Path, name: &str) -> Result<Exit> {
+fn import(_: &Path, name: &str) -> Result<Exit> {
     Err(no_torch(name))
 }
 
