@@ -379,9 +379,13 @@ fn what_is_no_checkpoint_is_refused() {
 }
 
 #[test]
-fn a_model_is_not_overwritten() {
+fn what_a_killed_import_left_goes_and_a_model_is_not_overwritten() {
     let (_dir, source, to) = copy("clip");
+    let stale = to.with_file_name(".imported.part");
+    fs::create_dir_all(&stale).unwrap();
+    fs::write(stale.join("model.json"), "of a killed import").unwrap();
     import(&source, "x", &to).unwrap();
+    assert!(!stale.exists());
     let before = fs::read(to.join("model.json")).unwrap();
     let error = import(&checkpoint("siglip"), "x", &to).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage, "{error}");

@@ -129,7 +129,8 @@ fn write(to: &Path, plan: &Plan, weights: &[u8]) -> Result<()> {
     };
     fs::create_dir_all(&parent).map_err(io_at("create", &parent))?;
     let name = to.file_name().unwrap_or_default().to_string_lossy();
-    let part = parent.join(format!(".{name}.part-{}", std::process::id()));
+    // The name is the same each time, so that what a killed import left goes with the next one.
+    let part = parent.join(format!(".{name}.part"));
     let written = fill(&part, plan, weights)
         .and_then(|()| fs::rename(&part, to).map_err(io_at("create", to)))
         .and_then(|()| sync_dir(&parent));
