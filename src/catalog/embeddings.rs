@@ -64,6 +64,15 @@ impl View<'_> {
         )
     }
 
+    /// The keys of all embeddings of a modality, in ascending order.
+    pub(crate) fn embedding_keys(&self, space: SpaceId, modality: Modality) -> Result<Vec<u64>> {
+        self.keys(
+            "SELECT id FROM embeddings WHERE space_id = ?1 AND modality = ?2 ORDER BY id",
+            params![space.0, modality.name()],
+            "read the keys of embeddings",
+        )
+    }
+
     /// Calls `visit` with every embedding of a modality that is newer than a generation, or with the reason
     /// why its row is damaged; in the order of keys.
     pub(crate) fn each_embedding(
@@ -98,18 +107,19 @@ impl View<'_> {
         modality: Modality,
         newer_than: u64,
     ) -> Result<Vec<u64>> {
-        let failed = || sql(self.path, "read tombstones");
-        let mut statement = self
-            .connection
-            .prepare_cached(
-                "SELECT embedding_id FROM tombstones
-                 WHERE space_id = ?1 AND modality = ?2 AND generation > ?3 ORDER BY embedding_id",
-            )
-            .map_err(failed())?;
+        self.keys(
+            "SELECT embedding_id FROM tombstones
+             WHERE space_id = ?1 AND modality = ?2 AND generation > ?3 ORDER BY embedding_id",
+            params![space.0, modality.name(), newer_than.cast_signed()],
+            "read tombstones",
+        )
+    }
+
+    fn keys(&self, query: &str, params: impl Params, action: &'static str) -> Result<Vec<u64>> {
+        let failed = || sql(self.path, action);
+        let mut statement = self.connection.prepare_cached(query).map_err(failed())?;
         statement
-            .query_map(params![space.0, modality.name(), newer_than.cast_signed()], |row| {
-                row.get::<_, i64>(0).map(i64::cast_unsigned)
-            })
+            .query_map(params, |row| row.get::<_, i64>(0).map(i64::cast_unsigned))
             .and_then(Iterator::collect)
             .map_err(failed())
     }

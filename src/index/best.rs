@@ -55,11 +55,6 @@ impl Best {
         true
     }
 
-    /// Whether it ranks behind `capacity` others.
-    pub(super) fn has_left_behind(&self, ranked: Ranked) -> bool {
-        self.heap.len() == self.capacity && self.heap.peek().is_none_or(|worst| ranked < worst.0)
-    }
-
     /// Best first.
     pub(super) fn into_sorted(self) -> Vec<Neighbor> {
         self.heap.into_sorted_vec().into_iter().map(|Reverse(Ranked(neighbor))| neighbor).collect()

@@ -1,25 +1,39 @@
 //! Vector search: the exact scan, the graph, the snapshot file that holds both, and the choice between them.
 //!
-//! It knows keys and vectors, not items, databases or models. [`scan`] is the oracle; [`build`] makes a
-//! [`Graph`] with `hnsw_rs` and freezes it; [`write_snapshot`] stores vectors and graph in one file, and a
-//! [`Snapshot`] answers from it. A snapshot is derived: whatever is wrong with it, the caller deletes it and
-//! makes a new one.
+//! It knows keys and vectors, not items, databases or models. [`scan`] is the oracle; a [`SnapshotDraft`] takes
+//! vectors as int8 codes, builds a graph over them with `hnsw_rs`, and writes both in one file, from which a
+//! [`Snapshot`] answers. A snapshot is derived: whatever is wrong with it, the caller deletes it and makes a new
+//! one.
 
 mod best;
+mod build;
+mod codes;
 mod exact;
 mod graph;
 mod hnsw;
+mod kernel;
+#[cfg(target_arch = "x86_64")]
+mod kernel_avx2;
+#[cfg(target_arch = "aarch64")]
+mod kernel_neon;
+mod links;
+mod node_set;
 mod plan;
+mod scan;
+mod shards;
 mod snapshot;
 #[cfg(test)]
 mod testing;
+mod text_edges;
+mod tuning;
 mod walk;
 
+pub use build::{BuildOptions, OnProgress};
 pub use exact::scan;
-pub use graph::Graph;
-pub use hnsw::{BuildOptions, build};
-pub use plan::{DEFAULT_EF, GRAPH_THRESHOLD};
-pub use snapshot::{SearchOptions, Snapshot, SnapshotMeta, write_snapshot};
+pub use node_set::Filter;
+pub use plan::{GRAPH_THRESHOLD, Plan};
+pub use snapshot::{Answer, SearchOptions, Snapshot, SnapshotDraft, SnapshotMeta};
+pub use tuning::{Beam, Beams, Tuning};
 
 use crate::embedding::dot;
 use crate::error::{Error, Result};
@@ -48,31 +62,16 @@ impl<'a> NodeVectors<'a> {
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
+}
 
-    /// The vector of a node; `None` if there is no such node.
-    fn vector(&self, node: u32) -> Option<&'a [f32]> {
-        let start = (node as usize).checked_mul(self.dim)?;
-        self.vectors.get(start..start.checked_add(self.dim)?)
+/// Refuses a vector that is no embedding.
+fn check_unit(key: u64, vector: &[f32]) -> Result<()> {
+    let off = (dot(vector, vector) - 1.0).abs();
+    if off.is_nan() || off > SQUARED_NORM_TOLERANCE {
+        let reason = format!("the vector of key {key} is not of unit length");
+        return Err(Error::BadEmbedding { reason });
     }
-
-    /// Refuses what neither a graph nor a file may be made of.
-    fn check(&self) -> Result<()> {
-        let bad = |reason| Err(Error::BadEmbedding { reason });
-        if self.dim == 0 || self.len().checked_mul(self.dim) != Some(self.vectors.len()) {
-            let (n_keys, n_values) = (self.len(), self.vectors.len());
-            return bad(format!("{n_keys} keys of {} dimensions with {n_values} values", self.dim));
-        }
-        if self.len() >= graph::EMPTY as usize {
-            return bad(format!("{} nodes are more than one index can hold", self.len()));
-        }
-        for (key, vector) in self.keys.iter().zip(self.vectors.chunks_exact(self.dim)) {
-            let off = (dot(vector, vector) - 1.0).abs();
-            if off.is_nan() || off > SQUARED_NORM_TOLERANCE {
-                return bad(format!("the vector of key {key} is not of unit length"));
-            }
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// Cosine of two unit vectors; `None` if damaged bytes make it no number.
@@ -91,20 +90,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nodes_that_are_no_unit_vectors_are_refused() {
-        let check = |keys: &[u64], vectors: &[f32], dim| NodeVectors { keys, vectors, dim }.check();
-        assert!(check(&[7, 9], &[1.0, 0.0, 0.6, 0.8], 2).is_ok());
-        assert!(check(&[], &[], 2).is_ok());
-        for (keys, vectors, dim, reason) in [
-            (&[7, 9][..], &[1.0, 0.0, 0.6][..], 2, "2 keys of 2 dimensions with 3 values"),
-            (&[7], &[1.0, 0.0], 0, "1 keys of 0 dimensions with 2 values"),
-            (&[7, 9], &[1.0, 0.0, 0.6, 0.7], 2, "key 9 is not of unit length"),
-            (&[7], &[f32::NAN, 0.0], 2, "key 7 is not of unit length"),
-            (&[7], &[0.0, 0.0], 2, "key 7 is not of unit length"),
-            (&[7], &[f32::INFINITY, 0.0], 2, "key 7 is not of unit length"),
-        ] {
-            let error = check(keys, vectors, dim).unwrap_err().to_string();
-            assert!(error.contains(reason), "{error}");
+    fn what_is_no_unit_vector_is_refused() {
+        assert!(check_unit(7, &[0.6, 0.8]).is_ok());
+        for vector in [[0.6, 0.7], [f32::NAN, 0.0], [0.0, 0.0], [f32::INFINITY, 0.0]] {
+            let error = check_unit(7, &vector).unwrap_err().to_string();
+            assert!(error.contains("key 7 is not of unit length"), "{error}");
         }
     }
 

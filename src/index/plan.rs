@@ -1,62 +1,60 @@
-//! The choice between the exact scan and the graph: pure, so that a table can test it.
+//! The choice between the scan and the graph: pure, so that a table can test it.
+
+use super::tuning::Tuning;
 
 /// Below this many nodes no graph is built.
 ///
-/// The exact scan is faster than a graph of equal recall up to about here, for text queries against images,
-/// which are the hard ones (ANN measurements: break-even at 6,000 to 25,000 nodes).
+/// A scan of so many costs about a millisecond, and is exact.
 pub const GRAPH_THRESHOLD: usize = 25_000;
 
-/// Candidates kept while walking the graph, unless the caller knows better.
-pub const DEFAULT_EF: usize = 128;
-
 /// The widest beam: memory of a query is bounded whatever the caller asks for.
-const MAX_EF: usize = 10_000;
-
-/// How much wider the beam is with a filter, since only a part of what it finds will be accepted.
-const FILTER_WIDENING: usize = 4;
-
-/// What a walk costs for each candidate that it keeps, in nodes scanned for the same time.
-///
-/// `benches/search.rs` gives 66 to 81 at 50,000 nodes of 256 dimensions.
-const SCANNED_PER_CANDIDATE: usize = 75;
+const MAX_EF: usize = 20_000;
 
 /// What the choice depends on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Situation {
     pub(super) n_nodes: usize,
+    /// How many of them may answer.
+    pub(super) n_allowed: usize,
     /// Wanted neighbours, at least 1.
     pub(super) k: usize,
-    /// Wanted beam.
-    pub(super) ef: usize,
+    /// The beam for ten neighbours when all nodes may answer; `None` if no beam is wide enough.
+    pub(super) ef: Option<usize>,
     /// Whether the caller wants the oracle.
     pub(super) exact: bool,
     pub(super) has_graph: bool,
-    /// Whether some nodes may not answer.
-    pub(super) filtered: bool,
 }
 
 /// How to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Plan {
-    /// Compare with every node.
+pub enum Plan {
+    /// Compare with every node that may answer, by all its bits.
     Exact,
-    /// Walk the graph; if fewer than k come back, [`Plan::Exact`] after all.
-    Graph { ef: usize },
+    /// Compare with every node that may answer by its coarse code, and rescore the best.
+    Scan,
+    /// Walk the graph; if too few come back that may answer, [`Plan::Scan`] after all.
+    Graph {
+        /// Candidates kept on the walk.
+        ef: usize,
+    },
 }
 
 /// Chooses what is expected to be cheaper at good recall.
-pub(super) fn plan(situation: Situation) -> Plan {
-    let Situation { n_nodes, k, ef, exact, has_graph, filtered } = situation;
-    let affordable_ef = n_nodes / SCANNED_PER_CANDIDATE;
-    if exact || !has_graph || k >= affordable_ef {
+pub(super) fn plan(situation: Situation, tuning: &Tuning) -> Plan {
+    let Situation { n_nodes, n_allowed, k, ef, exact, has_graph } = situation;
+    if exact {
         return Plan::Exact;
     }
-    let mut ef = ef.max(k);
-    if filtered {
-        ef = ef.saturating_mul(FILTER_WIDENING).min(affordable_ef.max(ef));
+    let (true, Some(ef), true) = (has_graph, ef, n_allowed > 0) else { return Plan::Scan };
+    // What is excluded takes its place in the beam, and is passed through.
+    let widening = n_nodes as f64 / n_allowed as f64;
+    let ef = (ef.max(k + k / 2) as f64 * widening).ceil();
+    let walk_ns = ef * f64::from(tuning.walk_ns);
+    let scan_ns = n_allowed as f64 * f64::from(tuning.scan_ns);
+    if walk_ns >= scan_ns || ef > MAX_EF as f64 || ef >= n_nodes as f64 {
+        return Plan::Scan;
     }
-    let ef = ef.min(MAX_EF);
-    if ef >= n_nodes { Plan::Exact } else { Plan::Graph { ef } }
+    Plan::Graph { ef: ef as usize }
 }
 
 #[cfg(test)]
@@ -66,44 +64,45 @@ mod tests {
 
     #[test]
     fn table() {
+        // A candidate of a walk costs as much as scanning 50 nodes.
+        let tuning = Tuning { scan_ns: 40.0, walk_ns: 2_000.0, ..Tuning::default() };
+        let n = 100_000;
         let usual = Situation {
-            n_nodes: 100_000,
+            n_nodes: n,
+            n_allowed: n,
             k: 10,
-            ef: 64,
+            ef: Some(64),
             exact: false,
             has_graph: true,
-            filtered: false,
         };
         for (situation, expected) in [
             (usual, Plan::Graph { ef: 64 }),
             (Situation { exact: true, ..usual }, Plan::Exact),
-            (Situation { has_graph: false, ..usual }, Plan::Exact),
-            (Situation { filtered: true, ..usual }, Plan::Graph { ef: 256 }),
-            (Situation { k: 100, ..usual }, Plan::Graph { ef: 100 }),
-            (Situation { k: 100, filtered: true, ..usual }, Plan::Graph { ef: 400 }),
+            (Situation { has_graph: false, ..usual }, Plan::Scan),
+            (Situation { ef: None, ..usual }, Plan::Scan),
+            (Situation { k: 100, ..usual }, Plan::Graph { ef: 150 }),
             // As slow as a scan: then the scan, which misses nothing.
-            (Situation { k: 1_332, ..usual }, Plan::Graph { ef: 1_332 }),
-            (Situation { k: 1_333, ..usual }, Plan::Exact),
-            (Situation { k: MAX_K, ..usual }, Plan::Exact),
-            (Situation { k: MAX_K, n_nodes: 1_000_000, ..usual }, Plan::Graph { ef: 10_000 }),
-            (Situation { ef: 0, ..usual }, Plan::Graph { ef: 10 }),
-            (Situation { ef: usize::MAX, ..usual }, Plan::Graph { ef: 10_000 }),
-            (Situation { ef: usize::MAX, filtered: true, ..usual }, Plan::Graph { ef: 10_000 }),
-            (Situation { n_nodes: 15_000, filtered: true, ..usual }, Plan::Graph { ef: 200 }),
-            (Situation { n_nodes: 1_000, filtered: true, ..usual }, Plan::Graph { ef: 64 }),
-            (Situation { n_nodes: 1_000, ef: 1_000, ..usual }, Plan::Exact),
-            (Situation { n_nodes: 824, ..usual }, Plan::Exact),
-            (Situation { n_nodes: 825, ..usual }, Plan::Graph { ef: 64 }),
-            (Situation { n_nodes: 150, k: 1, ..usual }, Plan::Graph { ef: 64 }),
-            (Situation { n_nodes: 0, ..usual }, Plan::Exact),
-            (Situation { n_nodes: 1, k: 1, ..usual }, Plan::Exact),
+            (Situation { ef: Some(1_999), ..usual }, Plan::Graph { ef: 1_999 }),
+            (Situation { ef: Some(2_000), ..usual }, Plan::Scan),
+            (Situation { k: MAX_K, ..usual }, Plan::Scan),
+            // Half of the nodes: twice the beam, and half of the scan.
+            (Situation { n_allowed: n / 2, ..usual }, Plan::Graph { ef: 128 }),
+            (Situation { n_allowed: n / 2, ef: Some(500), ..usual }, Plan::Scan),
+            (Situation { n_allowed: n / 10, ..usual }, Plan::Scan),
+            (Situation { n_allowed: 0, ..usual }, Plan::Scan),
+            // The beam is never wider than memory allows, nor as wide as all there is.
+            (
+                Situation { n_nodes: 1 << 30, n_allowed: 1 << 30, k: MAX_K, ..usual },
+                Plan::Graph { ef: 15_000 },
+            ),
+            (
+                Situation { n_nodes: 1 << 30, n_allowed: 1 << 30, ef: Some(30_000), ..usual },
+                Plan::Scan,
+            ),
+            (Situation { n_nodes: 50, n_allowed: 50, ..usual }, Plan::Scan),
+            (Situation { n_nodes: 0, n_allowed: 0, ..usual }, Plan::Scan),
         ] {
-            assert_eq!(plan(situation), expected, "{situation:?}");
+            assert_eq!(plan(situation, &tuning), expected, "{situation:?}");
         }
-    }
-
-    #[test]
-    fn a_beam_always_holds_k() {
-        assert_eq!(MAX_EF, MAX_K);
     }
 }

@@ -1,73 +1,131 @@
 //! Searching a frozen graph: greedy descent through the upper layers, then a beam over layer 0.
 //!
-//! The links may come from a file whose bulk sections were not hashed, so every node is bounds-checked and
-//! a score that is no number is passed over: damaged bytes can cost a neighbour, never more.
+//! Links and codes may come from a file whose bulk sections were not hashed, so every node is bounds-checked:
+//! damaged bytes can cost a neighbour, never more. Nothing is allocated once a [`Scratch`] has grown.
 
-use std::collections::BinaryHeap;
-
-use super::best::{Best, Ranked};
+use super::codes::CodeView;
 use super::graph::Upper;
-use super::{NodeVectors, score};
-use crate::query::Neighbor;
 
-/// A graph and the vectors that it links.
+/// A graph and the codes that it links.
 #[derive(Clone, Copy)]
 pub(super) struct Walk<'a> {
-    pub(super) nodes: NodeVectors<'a>,
+    pub(super) codes: CodeView<'a>,
     pub(super) width: usize,
     pub(super) layer0: &'a [u32],
     pub(super) upper: &'a Upper,
     pub(super) orphans: &'a [u32],
 }
 
+/// Memory of a walk, kept for the next one.
+#[derive(Default)]
+pub(super) struct Scratch {
+    seen: Seen,
+    /// The best so far, best first.
+    pool: Vec<Candidate>,
+    /// Links of the node at hand that were not met before.
+    fresh: Vec<u32>,
+    dots: Vec<i32>,
+}
+
+impl Scratch {
+    /// What the last walk found: nodes, best first by their coarse codes.
+    pub(super) fn found(&self) -> impl Iterator<Item = u32> + '_ {
+        self.pool.iter().map(|candidate| candidate.node())
+    }
+}
+
+/// A node and its rank, in one number that is greater for a better node: the dot product, then the smaller
+/// node; the lowest bit says that its links were not followed yet.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate(u64);
+
+impl Candidate {
+    const OPEN: u64 = 1;
+
+    fn new(dot: i32, node: u32) -> Self {
+        let rank = u64::from(dot.cast_unsigned() ^ (1 << 31));
+        Self(rank << 32 | u64::from(u32::MAX / 2 - node) << 1 | Self::OPEN)
+    }
+
+    fn node(self) -> u32 {
+        u32::MAX / 2 - (self.0 as u32 >> 1)
+    }
+
+    fn is_open(self) -> bool {
+        self.0 & Self::OPEN != 0
+    }
+}
+
 impl Walk<'_> {
-    /// About the `ef` nodes nearest to `query`, best first. Their `key` is the position of the node.
-    pub(super) fn nearest(&self, query: &[f32], ef: usize) -> Vec<Neighbor> {
-        let mut seen = Seen::new(self.nodes.len());
-        let mut best = Best::new(ef.min(self.nodes.len()));
-        let mut frontier = BinaryHeap::new();
-        let entry = self.descend(query);
-        if seen.insert(entry) {
-            let start = self.score(query, entry);
-            if let Some(score) = start {
-                best.offer(neighbor(entry, score));
+    /// Finds about the `ef` nodes whose codes have the largest dot products with `query`, see
+    /// [`Scratch::found`].
+    ///
+    /// Costs about `ef` times the links of a row in dot products, 15 ns each for 512 dimensions in cache.
+    pub(super) fn nearest(&self, query: &[i8], ef: usize, scratch: &mut Scratch) {
+        scratch.seen.begin(self.codes.len());
+        scratch.pool.clear();
+        let entry = self.descend(query, scratch);
+        self.compare(query, ef, &[entry], scratch);
+        let mut next = 0;
+        while let Some(candidate) = scratch.pool.get_mut(next) {
+            if !candidate.is_open() {
+                next += 1;
+                continue;
             }
-            // A damaged entry still leads to its neighbours.
-            frontier.push(Ranked(neighbor(entry, start.unwrap_or(-1.0))));
+            candidate.0 &= !Candidate::OPEN;
+            let node = candidate.node();
+            if let Some(ahead) = scratch.pool.get(next + 1) {
+                self.codes.kernel.prefetch(self.row(ahead.node()));
+            }
+            next = next.min(self.compare(query, ef, self.row(node), scratch));
         }
-        while let Some(next) = frontier.pop() {
-            if best.has_left_behind(next) {
-                break;
-            }
-            for &link in self.row(next.0.key as u32) {
-                if !seen.insert(link) {
+        self.compare(query, ef, self.orphans, scratch);
+    }
+
+    /// Adds those of `nodes` that are good enough, and gives the best place that one of them took.
+    fn compare(&self, query: &[i8], ef: usize, nodes: &[u32], scratch: &mut Scratch) -> usize {
+        let Scratch { seen, pool, fresh, dots } = scratch;
+        fresh.clear();
+        fresh.extend(nodes.iter().copied().filter(|&node| seen.insert(node)));
+        if dots.len() < fresh.len() {
+            dots.resize(fresh.len(), 0);
+        }
+        self.codes.kernel.dot_each(query, self.codes.coarse, fresh, dots);
+        let mut best_place = usize::MAX;
+        for (&node, &dot) in fresh.iter().zip(&*dots) {
+            let candidate = Candidate::new(dot, node);
+            if pool.len() == ef {
+                if pool.last().is_none_or(|worst| candidate < *worst) {
                     continue;
                 }
-                let Some(score) = self.score(query, link) else { continue };
-                if best.offer(neighbor(link, score)) {
-                    frontier.push(Ranked(neighbor(link, score)));
-                }
+                pool.pop();
             }
+            let place = pool.partition_point(|better| *better > candidate);
+            pool.insert(place, candidate);
+            best_place = best_place.min(place);
         }
-        for &orphan in self.orphans.iter().filter(|&&orphan| seen.insert(orphan)) {
-            if let Some(score) = self.score(query, orphan) {
-                best.offer(neighbor(orphan, score));
-            }
-        }
-        best.into_sorted()
+        best_place
     }
 
     /// The node where layer 0 is entered: in each upper layer, moves to the best link while that is nearer.
-    fn descend(&self, query: &[f32]) -> u32 {
+    fn descend(&self, query: &[i8], scratch: &mut Scratch) -> u32 {
+        let n_nodes = self.codes.len();
         let mut at = self.upper.entry;
-        let mut at_score = self.score(query, at).unwrap_or(-1.0);
+        let dot = |node: u32| self.codes.kernel.dot(query, self.codes.row(node));
+        let mut at_dot = if (at as usize) < n_nodes { dot(at) } else { i32::MIN };
+        let Scratch { fresh, dots, .. } = scratch;
         for layer in self.upper.layers.iter().rev() {
-            while let Some(next) = (layer.row(at).iter())
-                .filter_map(|&link| Some(Ranked(neighbor(link, self.score(query, link)?))))
-                .max()
-                .filter(|next| next.0.score > at_score)
-            {
-                (at, at_score) = (next.0.key as u32, next.0.score);
+            loop {
+                fresh.clear();
+                fresh.extend(
+                    layer.row(at).iter().copied().filter(|&link| (link as usize) < n_nodes),
+                );
+                dots.resize(fresh.len().max(dots.len()), 0);
+                self.codes.kernel.dot_each(query, self.codes.coarse, fresh, dots);
+                match fresh.iter().zip(&*dots).max_by_key(|&(_, dot)| *dot) {
+                    Some((&link, &dot)) if dot > at_dot => (at, at_dot) = (link, dot),
+                    _ => break,
+                }
             }
         }
         at
@@ -77,36 +135,37 @@ impl Walk<'_> {
         let start = node as usize * self.width;
         self.layer0.get(start..start + self.width).unwrap_or(&[])
     }
-
-    fn score(&self, query: &[f32], node: u32) -> Option<f32> {
-        score(query, self.nodes.vector(node)?)
-    }
-}
-
-fn neighbor(node: u32, score: f32) -> Neighbor {
-    Neighbor { key: u64::from(node), score }
 }
 
 /// The nodes that a walk has met, one bit each.
+#[derive(Default)]
 struct Seen {
     n_nodes: usize,
     bits: Vec<u64>,
+    /// Words that are not zero, so that the next walk need not clear all of them.
+    touched: Vec<u32>,
 }
 
 impl Seen {
-    fn new(n_nodes: usize) -> Self {
-        Self { n_nodes, bits: vec![0; n_nodes.div_ceil(64)] }
+    fn begin(&mut self, n_nodes: usize) {
+        self.touched.drain(..).for_each(|word| self.bits[word as usize] = 0);
+        self.n_nodes = n_nodes;
+        self.bits.resize(n_nodes.div_ceil(64), 0);
     }
 
     /// Whether the node exists and was not met before.
     fn insert(&mut self, node: u32) -> bool {
-        let node = node as usize;
-        if node >= self.n_nodes {
+        if node as usize >= self.n_nodes {
             return false;
         }
-        let (word, bit) = (&mut self.bits[node / 64], 1 << (node % 64));
-        let is_new = *word & bit == 0;
+        let (word, bit) = (&mut self.bits[node as usize / 64], 1 << (node % 64));
+        if *word & bit != 0 {
+            return false;
+        }
+        if *word == 0 {
+            self.touched.push(node / 64);
+        }
         *word |= bit;
-        is_new
+        true
     }
 }

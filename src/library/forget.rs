@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::snapshots::Purpose;
+use super::refresh::Purpose;
 use super::{Forgotten, Library};
 use crate::error::{Error, Result};
 use crate::item::{ItemId, Modality};
@@ -49,7 +49,9 @@ impl Library {
             forgotten.add(removed);
         }
         for modality in Modality::ALL {
-            self.refresh_snapshot(modality, Purpose::Oblivion, &mut |_| ControlFlow::Continue(()))?;
+            self.refresh_snapshot(modality, Purpose::Oblivion, None, &mut |_| {
+                ControlFlow::Continue(())
+            })?;
         }
         // The snapshot of a reindexing that was interrupted is no one's, but holds what was forgotten.
         self.snapshots.tidy()?;

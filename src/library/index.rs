@@ -57,7 +57,7 @@ impl Library {
         let report = run.finish();
         self.remove_replaced_spaces(progress)?;
         self.catalog.checkpoint()?;
-        self.refresh_snapshots(progress)?;
+        self.refresh_all(Some(encoder), progress)?;
         Ok(report)
     }
 }

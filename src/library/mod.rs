@@ -11,9 +11,11 @@ mod forget;
 mod index;
 mod inline;
 mod lock;
+mod phrases;
 mod pictures;
 mod plan;
 mod prepare;
+mod refresh;
 mod reindex;
 mod report;
 mod roots;
@@ -40,6 +42,7 @@ pub use self::forget::Selector;
 pub use self::index::IndexOptions;
 pub use self::reindex::{ReindexOptions, Reindexed};
 pub use self::report::{Forgotten, MAX_LISTED, Progress, Report, Skip, Skips, Stage, Tally};
+pub use self::search::{Explained, SearchStep};
 pub use self::status::{ItemCount, LibraryStatus, Reindexing, SnapshotState, SnapshotStatus};
 
 /// How a library behaves while it is open.

@@ -7,8 +7,8 @@ use std::fs;
 use std::ops::ControlFlow;
 
 use super::fill::{Fill, Filled, LeftOut};
+use super::refresh::Purpose;
 use super::report::label;
-use super::snapshots::Purpose;
 use super::{Library, Progress, Skips, Stage};
 use crate::catalog::{Batch, MAX_BATCH_ROWS, StoredSpace};
 use crate::encoder::{Encoder, Space};
@@ -81,9 +81,9 @@ impl Library {
         self.require_roots(&new)?;
         self.require_images(&old, &new, &filled.left_out)?;
         if new == old {
-            self.give_up_others(&filled.left_out, progress)?;
+            self.give_up_others(encoder, &filled.left_out, progress)?;
         } else {
-            self.switch(&new, &filled.left_out, progress)?;
+            self.switch(encoder, &new, &filled.left_out, progress)?;
         }
         Ok(reindexed(filled, n_known))
     }
@@ -160,6 +160,7 @@ impl Library {
     /// Makes a space that lacks nothing that could be had the library's own.
     fn switch(
         &mut self,
+        encoder: &mut dyn Encoder,
         new: &StoredSpace,
         left_out: &[LeftOut],
         progress: Tell<'_>,
@@ -172,7 +173,8 @@ impl Library {
                 names.push((modality, None));
                 continue;
             }
-            let made = self.make_snapshot(new, modality, Purpose::Speed, progress)?;
+            let made =
+                self.make_snapshot(new, modality, Purpose::Speed, Some(encoder), progress)?;
             names.push((modality, Some(made.name)));
             generations.push((modality, made.generation));
         }
@@ -194,7 +196,12 @@ impl Library {
     }
 
     /// The library keeps its model; what was begun with others goes.
-    fn give_up_others(&mut self, left_out: &[LeftOut], progress: Tell<'_>) -> Result<()> {
+    fn give_up_others(
+        &mut self,
+        encoder: &mut dyn Encoder,
+        left_out: &[LeftOut],
+        progress: Tell<'_>,
+    ) -> Result<()> {
         for left_out in left_out.chunks(MAX_BATCH_ROWS) {
             let mut batch = self.catalog.batch()?;
             fail(&mut batch, left_out)?;
@@ -203,7 +210,7 @@ impl Library {
         let others = self.catalog.view().other_spaces()?;
         self.remove_spaces(&others, progress)?;
         self.catalog.checkpoint()?;
-        self.refresh_snapshots(progress)
+        self.refresh_all(Some(encoder), progress)
     }
 
     fn remove_spaces(&mut self, spaces: &[StoredSpace], progress: Tell<'_>) -> Result<()> {

@@ -8,12 +8,15 @@ use crate::catalog::{Catalog, StoredEmbedding, StoredSpace, View};
 use crate::embedding::Embedding;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
-use crate::index::{self, DEFAULT_EF, NodeVectors, SearchOptions, Snapshot};
+use crate::index::{self, Filter, NodeVectors, Plan, SearchOptions, Snapshot};
 use crate::item::Modality;
 use crate::query::{Hit, MAX_K, Neighbor, Query, Target, Term};
 
 /// Rows of the catalog that are compared at a time, so that a scan's memory does not grow with the library.
 const ROWS_PER_SCAN: usize = 4_096;
+
+/// Candidates beyond k that an exact search scores again.
+const SPARE: usize = 16;
 
 impl Library {
     /// The items nearest to the query, best first; equal scores in the order of their ids. If k items exist, k
@@ -25,13 +28,21 @@ impl Library {
     /// [`Error::BadQuery`] for an empty text or k outside 1..=10,000; [`Error::ModelMismatch`] if the encoder is
     /// not the library's; [`Error::Dimension`] for an embedding of another space; [`Error::Catalog`].
     pub fn search(&mut self, encoder: &mut dyn Encoder, query: &Query) -> Result<Vec<Hit>> {
+        Ok(self.explained(encoder, query)?.hits)
+    }
+
+    /// The same, with how it was found.
+    ///
+    /// # Errors
+    /// As [`Library::search`].
+    pub fn explained(&mut self, encoder: &mut dyn Encoder, query: &Query) -> Result<Explained> {
         check(query)?;
-        let Some(space) = self.catalog.view().space()? else { return Ok(Vec::new()) };
+        let Some(space) = self.catalog.view().space()? else { return Ok(Explained::default()) };
         let point = match &query.term {
             Term::Embedding(embedding) => embedding.clone(),
             Term::Text(_) | Term::Image(_) => {
                 if self.space_of(encoder.space())?.is_none() {
-                    return Ok(Vec::new());
+                    return Ok(Explained::default());
                 }
                 encode(encoder, &query.term)?
             }
@@ -44,21 +55,47 @@ impl Library {
             Target::Text => &[Modality::Text],
             Target::Any => &Modality::ALL,
         };
-        let mut hits = Vec::new();
+        let (mut hits, mut steps) = (Vec::new(), Vec::new());
         for &modality in modalities {
             let search = Search { space: &space, modality, point: &point, query };
             let Self { catalog, snapshots, warnings, .. } = self;
-            hits.extend(search.hits(catalog, snapshots, warnings)?);
+            let (found, step) = search.hits(catalog, snapshots, warnings)?;
+            hits.extend(found);
+            steps.push(step);
         }
         if self.catalog.view().space()?.as_ref() != Some(&space) {
             // The model was changed meanwhile, and some of what should have been compared is gone.
             self.space_of(encoder.space())?;
-            return self.search(encoder, query);
+            return self.explained(encoder, query);
         }
         hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.item.id.cmp(&b.item.id)));
         hits.truncate(query.k);
-        Ok(hits)
+        Ok(Explained { hits, steps })
     }
+}
+
+/// What was found, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Explained {
+    /// Best first.
+    pub hits: Vec<Hit>,
+    /// One for each modality that was searched.
+    pub steps: Vec<SearchStep>,
+}
+
+/// How one modality was searched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SearchStep {
+    /// Images or texts.
+    pub modality: Modality,
+    /// What was done with the snapshot; `None` if there was none to use.
+    pub plan: Option<Plan>,
+    /// Embeddings in the snapshot that could answer.
+    pub n_in_snapshot: usize,
+    /// Rows of the catalog that were compared with one by one: all that is newer than the snapshot.
+    pub n_rows: usize,
+    /// Candidates that were scored again by their rows.
+    pub n_rescored: usize,
 }
 
 fn check(query: &Query) -> Result<()> {
@@ -101,22 +138,25 @@ impl Search<'_> {
         catalog: &mut Catalog,
         snapshots: &mut Snapshots,
         warnings: &mut Vec<String>,
-    ) -> Result<Vec<Hit>> {
+    ) -> Result<(Vec<Hit>, SearchStep)> {
         // Opened before the transaction: what is published meanwhile would be newer than what it sees.
         let generation = catalog.view().generation()?;
         let snapshot = snapshots.current_or_warn(self.space, self.modality, generation, warnings);
         let transaction = catalog.read()?;
         let view = transaction.view();
+        let (plan, n_in_snapshot, n_rows, n_rescored) = (None, 0, 0, 0);
+        let modality = self.modality;
+        let mut step = SearchStep { modality, plan, n_in_snapshot, n_rows, n_rescored };
         let mut found = Vec::new();
         if let Some(snapshot) = snapshot {
-            let candidates = self.candidates(view, snapshot, warnings)?;
+            let candidates = self.candidates(view, snapshot, &mut step, warnings)?;
             found = self.score_again(view, &candidates, warnings)?;
         }
         if found.len() < self.query.k && found.len() < self.n_live(view)? {
-            let candidates = self.scan_rows(view, 0, warnings)?;
+            let candidates = self.scan_rows(view, 0, &mut step, warnings)?;
             found = self.score_again(view, &candidates, warnings)?;
         }
-        self.items(view, found, warnings)
+        Ok((self.items(view, found, warnings)?, step))
     }
 
     fn n_live(&self, view: View<'_>) -> Result<usize> {
@@ -129,17 +169,27 @@ impl Search<'_> {
         &self,
         view: View<'_>,
         snapshot: &Snapshot,
+        step: &mut SearchStep,
         warnings: &mut Vec<String>,
     ) -> Result<Vec<Neighbor>> {
         let generation = snapshot.meta().generation;
         let dead = view.dead_keys(self.space.id, self.modality, generation)?;
-        let is_live = |key: u64| dead.binary_search(&key).is_err();
-        let accept: Option<&dyn Fn(u64) -> bool> =
-            if dead.is_empty() { None } else { Some(&is_live) };
-        let Query { k, exact, .. } = *self.query;
-        let options = SearchOptions { k, ef: DEFAULT_EF, exact, accept };
-        let mut candidates = snapshot.search(self.point, &options)?;
-        candidates.extend(self.scan_rows(view, generation, warnings)?);
+        let Query { k, exact, ref term, .. } = *self.query;
+        let foreign = match term {
+            Term::Text(_) => self.modality != Modality::Text,
+            Term::Image(_) => self.modality != Modality::Image,
+            // Nobody knows what it was made of, so the wider beam is safe.
+            Term::Embedding(_) => true,
+        };
+        let filter = Filter::Except(&dead);
+        // The codes of a snapshot round in the fifth digit: a few more, so that the rows decide about the last ones.
+        let k = if exact { k + SPARE } else { k };
+        let options = SearchOptions { k, foreign, ef: None, exact, filter };
+        let answer = snapshot.search(self.point, &options)?;
+        (step.plan, step.n_in_snapshot) = (Some(answer.plan), answer.n_allowed);
+        let mut candidates = answer.neighbors;
+        candidates.extend(self.scan_rows(view, generation, step, warnings)?);
+        step.n_rescored = candidates.len();
         Ok(candidates)
     }
 
@@ -148,10 +198,12 @@ impl Search<'_> {
         &self,
         view: View<'_>,
         newer_than: u64,
+        step: &mut SearchStep,
         warnings: &mut Vec<String>,
     ) -> Result<Vec<Neighbor>> {
         let mut rows = Rows { keys: Vec::new(), vectors: Vec::new(), best: Vec::new() };
         view.each_embedding(self.space.id, self.modality, newer_than, |embedding| {
+            step.n_rows += 1;
             match embedding {
                 Ok(stored) if stored.embedding.dim() == self.space.dim => rows.push(&stored),
                 Ok(stored) => warn(warnings, &format!("embedding {}: another space", stored.key)),

@@ -5,15 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Library, Progress, Stage, durable, plan};
-use crate::catalog::{Catalog, StoredSpace};
+use super::durable;
+use crate::catalog::StoredSpace;
 use crate::error::{Result, io_at};
-use crate::index::{self, BuildOptions, NodeVectors, Snapshot, SnapshotMeta};
+use crate::index::Snapshot;
 use crate::item::Modality;
 
 const CURRENT: &str = "CURRENT";
@@ -26,16 +25,6 @@ pub(super) struct Snapshots {
     told: Vec<String>,
 }
 
-/// Why a snapshot is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// Searching shall be fast: written if it is damaged or too far behind, with a graph where one pays.
-    Speed,
-    /// Nothing that was forgotten shall be left: written if it holds any of that, without a graph, which may take
-    /// minutes to build and is made up for by the next run of `index`.
-    Oblivion,
-}
-
 /// What `CURRENT` says, as JSON.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,20 +32,6 @@ struct Current {
     version: u32,
     /// File names by the name of their modality.
     snapshots: BTreeMap<String, String>,
-}
-
-/// The file of a snapshot that is not published yet.
-pub(super) struct Made {
-    pub(super) name: String,
-    /// The state of the catalog that it holds.
-    pub(super) generation: u64,
-}
-
-/// The vectors of one modality as they were at one generation.
-struct Extract {
-    meta: SnapshotMeta,
-    keys: Vec<u64>,
-    vectors: Vec<f32>,
 }
 
 impl Snapshots {
@@ -189,130 +164,6 @@ impl Snapshots {
         let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
         names.filter(|name| is_snapshot_name(name)).collect()
     }
-}
-
-impl Library {
-    /// Writes the snapshots that are missing, damaged, or too far behind, so that searching is fast again.
-    ///
-    /// [`Library::index`] ends with it; an app that adds items one by one calls it now and then.
-    ///
-    /// # Errors
-    /// [`crate::Error::Cancelled`]; [`crate::Error::Io`] if a file cannot be written.
-    pub fn refresh_snapshots(
-        &mut self,
-        progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
-    ) -> Result<()> {
-        for modality in Modality::ALL {
-            self.refresh_snapshot(modality, Purpose::Speed, progress)?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn refresh_snapshot(
-        &mut self,
-        modality: Modality,
-        purpose: Purpose,
-        progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
-    ) -> Result<()> {
-        self.require_writer()?;
-        let view = self.catalog.view();
-        let Some(space) = view.space()? else { return Ok(()) };
-        let n_live = view.n_embeddings(space.id, modality, 0)?;
-        let current = self.snapshots.current(&space, modality, view.generation()?);
-        let (is_there, is_wanted) = match current {
-            Ok(None) => (false, n_live > 0),
-            Err(_) => (true, true),
-            Ok(Some(snapshot)) => {
-                let generation = snapshot.meta().generation;
-                let n_tail = view.n_embeddings(space.id, modality, generation)?;
-                let n_dead = view.dead_keys(space.id, modality, generation)?.len() as u64;
-                let wants_graph = n_live >= self.options.graph_threshold as u64;
-                let is_wanted = match purpose {
-                    Purpose::Oblivion => n_dead > 0,
-                    Purpose::Speed => {
-                        plan::is_stale(n_live, n_tail, n_dead)
-                            || (wants_graph && !snapshot.has_graph())
-                            || snapshot.verify().is_err()
-                    }
-                };
-                (true, is_wanted)
-            }
-        };
-        if !is_wanted {
-            return Ok(());
-        }
-        if n_live == 0 {
-            return if is_there { self.snapshots.publish(vec![(modality, None)]) } else { Ok(()) };
-        }
-        self.write_snapshot(&space, modality, purpose, progress)
-    }
-
-    fn write_snapshot(
-        &mut self,
-        space: &StoredSpace,
-        modality: Modality,
-        purpose: Purpose,
-        progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
-    ) -> Result<()> {
-        let made = self.make_snapshot(space, modality, purpose, progress)?;
-        self.snapshots.publish(vec![(modality, Some(made.name))])?;
-        let mut batch = self.catalog.batch()?;
-        batch.drop_tombstones(space.id, modality, made.generation)?;
-        batch.commit().map(|_| ())
-    }
-
-    /// Writes the file of a snapshot, which nobody reads before it is published.
-    pub(super) fn make_snapshot(
-        &mut self,
-        space: &StoredSpace,
-        modality: Modality,
-        purpose: Purpose,
-        progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
-    ) -> Result<Made> {
-        let extract = extract(&mut self.catalog, space, modality, &mut self.warnings)?;
-        let Extract { meta, keys, vectors } = &extract;
-        let nodes = NodeVectors { keys, vectors, dim: space.dim };
-        let n_total = Some(keys.len() as u64);
-        let mut told = |n_done: usize| {
-            progress(&Progress { stage: Stage::Snapshot, n_done: n_done as u64, n_total })
-        };
-        let graph = match purpose {
-            Purpose::Speed if keys.len() >= self.options.graph_threshold => {
-                Some(index::build(nodes, &BuildOptions::default(), &mut told)?)
-            }
-            Purpose::Speed | Purpose::Oblivion => None,
-        };
-        let generation = meta.generation;
-        let name = format!("snapshot-{}-{}-{generation}.mms", space.id.0, modality.name());
-        index::write_snapshot(&self.dir.join(&name), meta, nodes, graph.as_ref())?;
-        Ok(Made { name, generation })
-    }
-}
-
-/// Copies the vectors of one modality out of one consistent state. A damaged row stays behind with a warning.
-fn extract(
-    catalog: &mut Catalog,
-    space: &StoredSpace,
-    modality: Modality,
-    warnings: &mut Vec<String>,
-) -> Result<Extract> {
-    let transaction = catalog.read()?;
-    let view = transaction.view();
-    let (generation, fingerprint) = (view.generation()?, space.fingerprint.clone());
-    let meta = SnapshotMeta { generation, fingerprint, modality, dim: space.dim };
-    let mut extract = Extract { meta, keys: Vec::new(), vectors: Vec::new() };
-    view.each_embedding(space.id, modality, 0, |embedding| {
-        match embedding {
-            Ok(stored) if stored.embedding.dim() == space.dim => {
-                extract.keys.push(stored.key);
-                extract.vectors.extend_from_slice(stored.embedding.as_slice());
-            }
-            Ok(stored) => warnings.push(format!("embedding {} is of another space", stored.key)),
-            Err(reason) => warnings.push(format!("{reason}; run `mmsearch check`")),
-        }
-        Ok(())
-    })?;
-    Ok(extract)
 }
 
 fn is_snapshot_name(name: &str) -> bool {

@@ -7,6 +7,7 @@ use super::snapshots::Snapshots;
 use super::{Library, public};
 use crate::encoder::Space;
 use crate::error::{Result, io_at};
+use crate::index::Tuning;
 use crate::item::{Modality, Status};
 
 /// What a library holds.
@@ -53,7 +54,7 @@ pub struct ItemCount {
 }
 
 /// How searching one modality goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SnapshotStatus {
     /// Images or texts.
     pub modality: Modality,
@@ -61,6 +62,8 @@ pub struct SnapshotStatus {
     pub n_embeddings: u64,
     /// The snapshot that searching uses.
     pub state: SnapshotState,
+    /// What its graph was measured to find, if it has one.
+    pub tuning: Option<Tuning>,
 }
 
 /// Whether there is a snapshot and how far behind it is.
@@ -132,11 +135,13 @@ impl Library {
         let mut status = Vec::new();
         for modality in Modality::ALL {
             let n_embeddings = view.n_embeddings(space.id, modality, 0)?;
+            let mut tuning = None;
             let state = match snapshots.current(&space, modality, generation) {
                 Ok(None) => SnapshotState::None,
                 Err(reason) => SnapshotState::Unusable(reason),
                 Ok(Some(snapshot)) => {
                     let generation = snapshot.meta().generation;
+                    tuning = snapshot.tuning().cloned();
                     SnapshotState::Current {
                         generation,
                         has_graph: snapshot.has_graph(),
@@ -145,7 +150,7 @@ impl Library {
                     }
                 }
             };
-            status.push(SnapshotStatus { modality, n_embeddings, state });
+            status.push(SnapshotStatus { modality, n_embeddings, state, tuning });
         }
         Ok(status)
     }

@@ -1,9 +1,10 @@
 //! `mmsearch status`.
 
 use anyhow::Result;
-use mmsearch::Status;
 use mmsearch::encoder::Space;
+use mmsearch::index::{Beam, Beams, Tuning};
 use mmsearch::library::{Library, LibraryStatus, Reindexing, SnapshotState};
+use mmsearch::{Modality, Status};
 use serde::Serialize;
 
 use crate::cli::{Cli, StatusArgs};
@@ -58,6 +59,19 @@ struct SnapshotLine {
     dead: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// What the graph was measured to find of the ten nearest, by the modality of the query.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    recall: Vec<RecallLine>,
+}
+
+#[derive(Serialize)]
+struct RecallLine {
+    /// The modality of the queries.
+    query: &'static str,
+    queries: usize,
+    found: usize,
+    /// Candidates kept on a walk; 0 if the graph does not reach a recall of 0.99 and a scan answers.
+    ef: usize,
 }
 
 pub(crate) fn run(cli: &Cli, arguments: &StatusArgs) -> Result<Exit> {
@@ -96,6 +110,7 @@ fn lines(status: &LibraryStatus) -> Vec<String> {
             "search      {n} different {modality}s, {}",
             state_text(&snapshot.state)
         ));
+        lines.extend(snapshot.tuning.as_ref().map(|tuning| recall_text(snapshot.modality, tuning)));
     }
     for root in &status.roots {
         lines.push(format!("indexed     {}", escaped(root)));
@@ -122,6 +137,32 @@ fn state_text(state: &SnapshotState) -> String {
             format!("the snapshot cannot be used: {}", escaped_text(reason))
         }
     }
+}
+
+/// What the graph finds of the ten nearest, as it was measured when it was built.
+fn recall_text(modality: Modality, tuning: &Tuning) -> String {
+    let texts = measured(modality, tuning).map(|(query, beams)| {
+        let Beam { ef, n_found } = beams.good;
+        let n_wanted = 10 * beams.n_queries;
+        match ef {
+            0 => format!("of {query} queries 1.000 (by the scan)"),
+            _ => {
+                let recall = n_found as f64 / n_wanted as f64;
+                format!("of {query} queries {recall:.3} ({n_found} of {n_wanted}, beam {ef})")
+            }
+        }
+    });
+    format!("            recall@10 {}", texts.collect::<Vec<_>>().join(", "))
+}
+
+/// What was measured, by the modality of the queries.
+fn measured(modality: Modality, tuning: &Tuning) -> impl Iterator<Item = (&'static str, &Beams)> {
+    let (own, foreign) = match modality {
+        Modality::Image => ("image", "text"),
+        Modality::Text => ("text", "image"),
+    };
+    let kinds = [(foreign, &tuning.foreign), (own, &tuning.own)];
+    kinds.into_iter().filter(|(_, beams)| beams.n_queries > 0)
 }
 
 fn status_line(status: &LibraryStatus) -> StatusLine {
@@ -164,6 +205,7 @@ fn snapshot_line(snapshot: &mmsearch::library::SnapshotStatus) -> SnapshotLine {
         newer: None,
         dead: None,
         reason: None,
+        recall: recall_lines(snapshot),
     };
     match &snapshot.state {
         SnapshotState::None => line,
@@ -179,6 +221,15 @@ fn snapshot_line(snapshot: &mmsearch::library::SnapshotStatus) -> SnapshotLine {
             SnapshotLine { state: "unusable", reason: Some(reason.clone()), ..line }
         }
     }
+}
+
+fn recall_lines(snapshot: &mmsearch::library::SnapshotStatus) -> Vec<RecallLine> {
+    let measured = snapshot.tuning.iter().flat_map(|tuning| measured(snapshot.modality, tuning));
+    let line = |(query, beams): (&'static str, &Beams)| {
+        let Beam { ef, n_found } = beams.good;
+        RecallLine { query, queries: beams.n_queries, found: n_found, ef }
+    };
+    measured.map(line).collect()
 }
 
 fn status_name(status: Status) -> &'static str {

@@ -16,10 +16,12 @@
 use std::ops::Range;
 
 use super::SnapshotMeta;
+use crate::index::codes::stride;
+use crate::index::graph::MAX_NODES;
 use crate::item::Modality;
 
 pub(super) const MAGIC: [u8; 8] = *b"mmsnap\r\n";
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 pub(super) const BYTE_ORDER_MARK: u32 = 0x0102_0304;
 /// Alignment of sections: a cache line, and more than any element needs.
 pub(super) const ALIGNMENT: usize = 64;
@@ -32,45 +34,66 @@ const HASH_LEN: usize = blake3::OUT_LEN;
 pub(super) enum Kind {
     /// u64, the key of each node.
     Ids,
-    /// f32, the vector of each node.
-    Vectors,
+    /// f32, the mean of each component, then the scale: see the `codes` module.
+    Quantizer,
+    /// i8, the coarse codes of each node, in rows padded with zeros.
+    Coarse,
+    /// i8, the fine codes, likewise.
+    Fine,
     /// u32, a row of links for each node.
     Layer0,
     /// u32, see the `upper` module.
     Upper,
     /// u32, the nodes that no walk finds.
     Orphans,
+    /// u32, see the `tuning` module.
+    Tuning,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Ids, Self::Vectors, Self::Layer0, Self::Upper, Self::Orphans];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Ids,
+        Self::Quantizer,
+        Self::Coarse,
+        Self::Fine,
+        Self::Layer0,
+        Self::Upper,
+        Self::Orphans,
+        Self::Tuning,
+    ];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Ids => "ids",
-            Self::Vectors => "vectors",
+            Self::Quantizer => "quantizer",
+            Self::Coarse => "coarse",
+            Self::Fine => "fine",
             Self::Layer0 => "layer0",
             Self::Upper => "upper",
             Self::Orphans => "orphans",
+            Self::Tuning => "tuning",
         }
     }
 
     /// Whether it is too large to be hashed whenever a snapshot is opened.
     pub(super) fn is_bulk(self) -> bool {
         match self {
-            Self::Vectors | Self::Layer0 => true,
-            Self::Ids | Self::Upper | Self::Orphans => false,
+            Self::Coarse | Self::Fine | Self::Layer0 => true,
+            Self::Ids | Self::Quantizer | Self::Upper | Self::Orphans | Self::Tuning => false,
         }
     }
 
     fn code(self) -> u32 {
         match self {
             Self::Ids => 1,
-            Self::Vectors => 2,
+            // 2 was f32 vectors in version 1.
             Self::Layer0 => 3,
             Self::Upper => 4,
             Self::Orphans => 5,
+            Self::Quantizer => 6,
+            Self::Coarse => 7,
+            Self::Fine => 8,
+            Self::Tuning => 9,
         }
     }
 }
@@ -202,10 +225,11 @@ impl Header {
         }
         let expected = match section.kind {
             Kind::Ids => self.n_nodes.checked_mul(size_of::<u64>()),
-            Kind::Vectors => self.row_bytes(self.meta.dim),
-            Kind::Layer0 => self.row_bytes(self.width),
+            Kind::Quantizer => self.meta.dim.checked_add(1).and_then(|n| n.checked_mul(4)),
+            Kind::Coarse | Kind::Fine => self.n_nodes.checked_mul(stride(self.meta.dim)),
+            Kind::Layer0 => self.n_nodes.checked_mul(self.width).and_then(|n| n.checked_mul(4)),
             // Of any length, in whole u32.
-            Kind::Upper | Kind::Orphans => Some(section.len / 4 * 4),
+            Kind::Upper | Kind::Orphans | Kind::Tuning => Some(section.len / 4 * 4),
         };
         if expected != Some(section.len) {
             return Err(format!("section `{name}` has {} bytes, not {expected:?}", section.len));
@@ -213,18 +237,15 @@ impl Header {
         Ok(())
     }
 
-    /// Bytes of one row of 4-byte values for each node.
-    fn row_bytes(&self, width: usize) -> Option<usize> {
-        self.n_nodes.checked_mul(width)?.checked_mul(4)
-    }
-
-    /// Ids and vectors must be there; the graph is there as a whole or not at all.
+    /// Ids and codes must be there; the graph is there as a whole or not at all.
     fn check_sections(&self) -> Result<(), String> {
         for kind in Kind::ALL {
             let n_found = self.sections.iter().filter(|section| section.kind == kind).count();
             let n_expected = match kind {
-                Kind::Ids | Kind::Vectors => 1,
-                Kind::Layer0 | Kind::Upper | Kind::Orphans => usize::from(self.width > 0),
+                Kind::Ids | Kind::Quantizer | Kind::Coarse | Kind::Fine => 1,
+                Kind::Layer0 | Kind::Upper | Kind::Orphans | Kind::Tuning => {
+                    usize::from(self.width > 0)
+                }
             };
             if n_found != n_expected {
                 return Err(format!(
@@ -233,7 +254,7 @@ impl Header {
                 ));
             }
         }
-        if self.meta.dim == 0 || u32::try_from(self.n_nodes).is_err() {
+        if self.meta.dim == 0 || self.n_nodes > MAX_NODES {
             return Err(format!("{} nodes of {} dimensions", self.n_nodes, self.meta.dim));
         }
         Ok(())
@@ -253,6 +274,9 @@ fn checked_header(file: &[u8]) -> Result<&[u8], String> {
     }
     if version > VERSION {
         return Err(format!("its version {version} is newer than {VERSION}, the one known here"));
+    }
+    if version < VERSION && mark == BYTE_ORDER_MARK {
+        return Err(format!("its version {version} is older than {VERSION}, the one known here"));
     }
     let len = fields.u32()? as usize;
     if version != VERSION || mark != BYTE_ORDER_MARK || len < FIXED_LEN + HASH_LEN {

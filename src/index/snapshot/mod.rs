@@ -4,25 +4,29 @@
 //! (vectors, layer 0) is checked at every access instead, and hashed by [`Snapshot::verify`]: a damaged byte
 //! there can cost a neighbour or change a score, so a caller scores what comes back again from its own rows.
 
+mod draft;
 mod format;
 mod map;
 #[cfg(test)]
 mod tests;
+mod tuning_words;
 mod upper;
 mod write;
 
-use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
-pub use write::write_snapshot;
+pub use draft::SnapshotDraft;
 
 use self::format::{Header, Kind, Section};
 use self::map::Map;
-use super::best::Ranked;
+use super::codes::{CodeView, CodedQuery};
 use super::graph::Upper;
-use super::plan::{DEFAULT_EF, Plan, Situation, plan};
-use super::walk::Walk;
-use super::{NodeVectors, check_dim, exact};
+use super::node_set::{Filter, NodeSet};
+use super::plan::{Plan, Situation, plan};
+use super::tuning::Tuning;
+use super::walk::{Scratch, Walk};
+use super::{check_dim, scan};
 use crate::embedding::Embedding;
 use crate::error::{Error, Result};
 use crate::item::Modality;
@@ -42,23 +46,36 @@ pub struct SnapshotMeta {
 }
 
 /// How to search a snapshot.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct SearchOptions<'a> {
     /// How many neighbours; at most 10,000 come back.
     pub k: usize,
-    /// Candidates kept while walking the graph: more is slower and better. At least `k` are kept.
-    pub ef: usize,
-    /// Compare with every node instead.
+    /// Whether the query is of the other modality: a text among images needs a wider beam.
+    pub foreign: bool,
+    /// Candidates kept while walking the graph, instead of what was measured to be enough.
+    pub ef: Option<usize>,
+    /// Compare with every node instead, by all bits of its codes.
     pub exact: bool,
-    /// Which keys may answer; all of them without it.
-    pub accept: Option<&'a dyn Fn(u64) -> bool>,
+    /// Which keys may answer.
+    pub filter: Filter<'a>,
 }
 
 impl SearchOptions<'_> {
-    /// The best `k` of all, with the usual beam.
+    /// The best `k` of all for a query of the same modality.
     pub fn top(k: usize) -> Self {
-        Self { k, ef: DEFAULT_EF, exact: false, accept: None }
+        Self { k, foreign: false, ef: None, exact: false, filter: Filter::All }
     }
+}
+
+/// What was found, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// Best first, equal scores by key.
+    pub neighbors: Vec<Neighbor>,
+    /// What was done in the end.
+    pub plan: Plan,
+    /// Nodes that could answer.
+    pub n_allowed: usize,
 }
 
 /// An open snapshot.
@@ -66,13 +83,17 @@ pub struct Snapshot {
     path: PathBuf,
     map: Map,
     header: Header,
+    scale: f32,
     graph: Option<SmallParts>,
+    /// Memory of walks that are over: one for each thread that ever searched at the same time.
+    scratches: Mutex<Vec<Scratch>>,
 }
 
 /// The parts of a graph that are not read out of the map.
 struct SmallParts {
     upper: Upper,
     orphans: Vec<u32>,
+    tuning: Tuning,
 }
 
 impl Snapshot {
@@ -84,15 +105,21 @@ impl Snapshot {
         let map = Map::open(path)?;
         let corrupt = |reason| Error::Corrupt { path: path.to_path_buf(), reason };
         let header = Header::decode(map.bytes()).map_err(corrupt)?;
-        let mut snapshot = Self { path: path.to_path_buf(), map, header, graph: None };
+        let (scale, scratches) = (0.0, Mutex::default());
+        let mut snapshot =
+            Self { path: path.to_path_buf(), map, header, scale, graph: None, scratches };
         for section in snapshot.header.sections.iter().filter(|section| !section.kind.is_bulk()) {
             snapshot.check_hash(section)?;
         }
-        if let Some(section) = snapshot.header.section(Kind::Upper) {
-            let upper = upper::decode(snapshot.section(section.kind))
-                .ok_or_else(|| corrupt("section `upper` does not add up".into()))?;
+        snapshot.scale = snapshot.section::<f32>(Kind::Quantizer).last().copied().unwrap_or(0.0);
+        if snapshot.header.width > 0 {
+            let does_not_add_up = |name| corrupt(format!("section `{name}` does not add up"));
+            let upper = upper::decode(snapshot.section(Kind::Upper))
+                .ok_or_else(|| does_not_add_up("upper"))?;
+            let tuning = tuning_words::decode(snapshot.section(Kind::Tuning))
+                .ok_or_else(|| does_not_add_up("tuning"))?;
             let orphans = snapshot.section::<u32>(Kind::Orphans).to_vec();
-            snapshot.graph = Some(SmallParts { upper, orphans });
+            snapshot.graph = Some(SmallParts { upper, orphans, tuning });
         }
         Ok(snapshot)
     }
@@ -112,19 +139,19 @@ impl Snapshot {
         self.len() == 0
     }
 
-    /// The key of each node.
+    /// The key of each node, in ascending order.
     pub fn keys(&self) -> &[u64] {
         self.section(Kind::Ids)
-    }
-
-    /// The vectors one after the other; they may be damaged, see [`Snapshot::verify`].
-    pub fn vectors(&self) -> &[f32] {
-        self.section(Kind::Vectors)
     }
 
     /// Whether it holds a graph.
     pub fn has_graph(&self) -> bool {
         self.graph.is_some()
+    }
+
+    /// What searching the graph was measured to cost and to find, when it was built; `None` without a graph.
+    pub fn tuning(&self) -> Option<&Tuning> {
+        self.graph.as_ref().map(|graph| &graph.tuning)
     }
 
     /// Hashes every section, the bulk ones included.
@@ -135,57 +162,79 @@ impl Snapshot {
         self.header.sections.iter().try_for_each(|section| self.check_hash(section))
     }
 
-    /// The nodes nearest to `query`, best first, equal scores by key. If k accepted nodes exist, k come back.
+    /// The nodes nearest to `query`. If k nodes may answer, k come back.
     ///
     /// # Errors
     /// [`Error::Dimension`] if the query is from another space.
-    pub fn search(&self, query: &Embedding, options: &SearchOptions<'_>) -> Result<Vec<Neighbor>> {
+    pub fn search(&self, query: &Embedding, options: &SearchOptions<'_>) -> Result<Answer> {
         check_dim(self.meta().dim, query.dim())?;
-        let k = options.k.min(MAX_K).min(self.len());
-        if k == 0 {
-            return Ok(Vec::new());
-        }
-        let situation = Situation {
-            n_nodes: self.len(),
-            k,
-            ef: options.ef,
-            exact: options.exact,
-            has_graph: self.has_graph(),
-            filtered: options.accept.is_some(),
-        };
-        if let Plan::Graph { ef } = plan(situation) {
-            let found = self.search_graph(query, k, ef, options.accept);
-            if found.len() == k {
-                return Ok(found);
+        let allowed = options.filter.nodes(self.keys());
+        let n_allowed = allowed.as_ref().map_or(self.len(), NodeSet::len);
+        let k = options.k.min(MAX_K).min(n_allowed);
+        let mut plan = self.plan(k, n_allowed, options);
+        let codes = self.codes();
+        let query = codes.query(query.as_slice());
+        let mut found = Vec::new();
+        if let Plan::Graph { ef } = plan {
+            found = self.walk(&query, k, ef, allowed.as_ref());
+            if found.len() < k {
+                plan = Plan::Scan;
             }
         }
-        exact::scan(self.nodes(), query.as_slice(), k, options.accept)
+        match plan {
+            Plan::Exact => found = scan::scan_fine(codes, &query, k, allowed.as_ref()),
+            Plan::Scan => found = scan::scan(codes, &query, k, allowed.as_ref()),
+            Plan::Graph { .. } => {}
+        }
+        let keys = self.keys();
+        let named = found.into_iter().filter_map(|found| {
+            Some(Neighbor { key: *keys.get(usize::try_from(found.key).ok()?)?, ..found })
+        });
+        Ok(Answer { neighbors: named.collect(), plan, n_allowed })
     }
 
-    /// Up to `k` accepted neighbours out of a beam of `ef`; none without a graph.
-    fn search_graph(
+    fn plan(&self, k: usize, n_allowed: usize, options: &SearchOptions<'_>) -> Plan {
+        let guess = Tuning::default();
+        let tuning = self.tuning().unwrap_or(&guess);
+        let beams = if options.foreign { &tuning.foreign } else { &tuning.own };
+        let situation = Situation {
+            n_nodes: self.len(),
+            n_allowed,
+            k,
+            ef: options.ef.or_else(|| beams.ef()),
+            exact: options.exact,
+            has_graph: self.has_graph() && k > 0,
+        };
+        plan(situation, tuning)
+    }
+
+    /// The best k of those that a walk finds and that may answer, rescored; fewer if it finds too few to be sure.
+    fn walk(
         &self,
-        query: &Embedding,
+        query: &CodedQuery,
         k: usize,
         ef: usize,
-        accept: Option<&dyn Fn(u64) -> bool>,
+        allowed: Option<&NodeSet>,
     ) -> Vec<Neighbor> {
-        let Some(SmallParts { upper, orphans }) = &self.graph else { return Vec::new() };
+        let Some(SmallParts { upper, orphans, .. }) = &self.graph else { return Vec::new() };
         let (width, layer0) = (self.header.width, self.section(Kind::Layer0));
-        let walk = Walk { nodes: self.nodes(), width, layer0, upper, orphans };
-        let keys = self.keys();
-        let mut found: Vec<Neighbor> = (walk.nearest(query.as_slice(), ef).into_iter())
-            .filter_map(|found| Some(Neighbor { key: *keys.get(found.key as usize)?, ..found }))
-            .filter(|found| accept.is_none_or(|accept| accept(found.key)))
-            .collect();
-        // Equal scores are ordered by node so far.
-        found.sort_by_key(|&found| Reverse(Ranked(found)));
-        found.truncate(k);
+        let walk = Walk { codes: self.codes(), width, layer0, upper, orphans };
+        let mut scratch = self.scratches.lock().ok().and_then(|mut kept| kept.pop());
+        let scratch = scratch.get_or_insert_default();
+        walk.nearest(&query.coarse, ef, scratch);
+        let may_answer = |node: &u32| allowed.is_none_or(|allowed| allowed.contains(*node));
+        let candidates = scratch.found().filter(may_answer).take(scan::n_rescored(k));
+        let found = scan::rescore(walk.codes, query, candidates, k);
+        if let Ok(mut kept) = self.scratches.lock() {
+            kept.push(std::mem::take(scratch));
+        }
         found
     }
 
-    fn nodes(&self) -> NodeVectors<'_> {
-        NodeVectors { keys: self.keys(), vectors: self.vectors(), dim: self.meta().dim }
+    fn codes(&self) -> CodeView<'_> {
+        let mean = self.section::<f32>(Kind::Quantizer);
+        let mean = mean.get(..self.meta().dim).unwrap_or(&[]);
+        CodeView::new(mean, self.scale, self.section(Kind::Coarse), self.section(Kind::Fine))
     }
 
     /// The values of a section; none if it is not there.

@@ -6,41 +6,31 @@ use std::path::{Path, PathBuf};
 
 use bytemuck::cast_slice;
 
+use super::draft::SnapshotDraft;
 use super::format::{ALIGNMENT, Header, Kind, Section, header_len, padded};
-use super::{SnapshotMeta, upper};
-use crate::error::{Error, Result, io_at};
-use crate::index::graph::Graph;
-use crate::index::{NodeVectors, check_dim};
+use super::{tuning_words, upper};
+use crate::error::{Result, io_at};
 
-/// Writes a snapshot to `path`, replacing what is there in one step. Only its owner may read it.
-///
-/// A crash leaves the old file or the new one, and perhaps a file `….tmp` beside it, which the next write
-/// replaces. One process at a time may write to a path.
-///
-/// # Errors
-/// [`Error::Dimension`] if nodes and `meta` disagree, [`Error::BadEmbedding`] if the vectors are not one unit
-/// vector a key, [`Error::BadOption`] if the graph is of other nodes, [`Error::Io`].
-pub fn write_snapshot(
-    path: &Path,
-    meta: &SnapshotMeta,
-    nodes: NodeVectors<'_>,
-    graph: Option<&Graph>,
-) -> Result<()> {
-    check_dim(meta.dim, nodes.dim)?;
-    nodes.check()?;
-    let upper = graph.map(|graph| upper::encode(&graph.upper)).unwrap_or_default();
-    let mut contents: Vec<(Kind, &[u8])> =
-        vec![(Kind::Ids, cast_slice(nodes.keys)), (Kind::Vectors, cast_slice(nodes.vectors))];
-    if let Some(graph) = graph {
-        if graph.layer0.len() != nodes.len() * graph.width {
-            let reason = format!("the graph was not built from these {} nodes", nodes.len());
-            return Err(Error::BadOption { reason });
-        }
-        contents.push((Kind::Layer0, cast_slice(&graph.layer0)));
+/// See [`SnapshotDraft::write`].
+pub(super) fn write(draft: &SnapshotDraft, path: &Path) -> Result<()> {
+    let quantizer = &draft.codes.quantizer;
+    let numbers: Vec<f32> = quantizer.mean.iter().copied().chain([quantizer.scale]).collect();
+    let mut contents: Vec<(Kind, &[u8])> = vec![
+        (Kind::Ids, cast_slice(&draft.keys)),
+        (Kind::Quantizer, cast_slice(&numbers)),
+        (Kind::Coarse, cast_slice(&draft.codes.coarse)),
+        (Kind::Fine, cast_slice(&draft.codes.fine)),
+    ];
+    let (upper, tuning);
+    if let Some((graph, measured)) = &draft.graph {
+        upper = upper::encode(&graph.upper);
+        tuning = tuning_words::encode(measured);
+        contents.push((Kind::Layer0, cast_slice(&graph.layer0.links)));
         contents.push((Kind::Upper, cast_slice(&upper)));
         contents.push((Kind::Orphans, cast_slice(&graph.orphans)));
+        contents.push((Kind::Tuning, cast_slice(&tuning)));
     }
-    let header = lay_out(meta, nodes, graph, &contents);
+    let header = lay_out(draft, &contents);
     let temp = temp_path(path);
     replace(&temp, path, |file| write_all(file, &header, &contents)).inspect_err(|_| {
         // The error that matters is the first one; what stays behind is harmless.
@@ -49,13 +39,8 @@ pub fn write_snapshot(
 }
 
 /// Gives each section its place.
-fn lay_out(
-    meta: &SnapshotMeta,
-    nodes: NodeVectors<'_>,
-    graph: Option<&Graph>,
-    contents: &[(Kind, &[u8])],
-) -> Header {
-    let mut offset = header_len(meta, contents.len());
+fn lay_out(draft: &SnapshotDraft, contents: &[(Kind, &[u8])]) -> Header {
+    let mut offset = header_len(&draft.meta, contents.len());
     let mut sections = Vec::new();
     for &(kind, bytes) in contents {
         let mut hasher = blake3::Hasher::new();
@@ -65,9 +50,9 @@ fn lay_out(
         offset += padded(bytes.len());
     }
     Header {
-        meta: meta.clone(),
-        n_nodes: nodes.len(),
-        width: graph.map_or(0, |graph| graph.width),
+        meta: draft.meta.clone(),
+        n_nodes: draft.len(),
+        width: draft.graph.as_ref().map_or(0, |(graph, _)| graph.layer0.width),
         file_len: offset,
         sections,
     }
