@@ -6,6 +6,7 @@
 mod captions;
 mod check;
 mod durable;
+mod embedded;
 mod fill;
 mod forget;
 mod index;
@@ -38,6 +39,7 @@ use self::lock::WriterLock;
 use self::snapshots::Snapshots;
 
 pub use self::check::Finding;
+pub use self::embedded::EmbeddedImage;
 pub use self::forget::Selector;
 pub use self::index::IndexOptions;
 pub use self::reindex::{ReindexOptions, Reindexed};
