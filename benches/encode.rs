@@ -94,7 +94,9 @@ fn encode_files(encoder: &mut DualEncoder, files: &[PathBuf]) -> Result<usize, B
 fn square(file: &Path, preprocess: &Preprocess) -> Result<Pixels, String> {
     let limits = Limits::default();
     let (bytes, _) = read_regular(file, &limits).map_err(|error| error.to_string())?;
-    preprocess.apply(&decode(&bytes, &limits)?.pixels).map_err(|error| error.to_string())
+    preprocess
+        .apply(&decode(&bytes, &limits, preprocess.detail())?.pixels)
+        .map_err(|error| error.to_string())
 }
 
 fn noise(side: u32) -> Result<Vec<Pixels>, Box<dyn Error>> {

@@ -11,6 +11,7 @@ use tch::{Kind, Tensor};
 use crate::embedding::Embedding;
 use crate::encoder::checkpoint::Checkpoint;
 use crate::encoder::config::ModelConfig;
+use crate::encoder::each::is_out_of_memory;
 use crate::encoder::files::ModelFiles;
 use crate::encoder::tokenizer::Tokenizer;
 use crate::encoder::tower::{Half, HeadLayers, ImageTower, TextTower, Weights, specs};
@@ -262,14 +263,6 @@ fn in_parts<T>(
         }
         done => done,
     }
-}
-
-/// As libtorch words it: "CUDA out of memory", "MPS backend out of memory", "not enough memory" for the processor.
-fn is_out_of_memory(error: &Error) -> bool {
-    let text = error.to_string();
-    ["out of memory", "not enough memory", "can't allocate memory"]
-        .iter()
-        .any(|&s| text.contains(s))
 }
 
 /// Pictures `[size, size, 3]` in bytes to normalised pixels `[n, 3, size, size]`, channels last in memory.

@@ -38,7 +38,7 @@ pub use golden::{Agreement, LEAST_COSINE};
 #[cfg(feature = "torch")]
 pub use import::import;
 pub use logit::Logit;
-pub use preprocess::{Filter, Preprocess, Resize};
+pub use preprocess::{Filter, JpegScale, Preprocess, Resize};
 #[cfg(feature = "torch")]
 pub use runtime::{Device, Precision, Runtime};
 

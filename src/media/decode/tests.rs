@@ -13,11 +13,11 @@ use crate::media::exif::block;
 const LIMITS: Limits = Limits { max_file_bytes: 1 << 20, max_pixels: 1_000_000 };
 
 fn decoded(bytes: &[u8]) -> Decoded {
-    decode(bytes, &LIMITS).unwrap()
+    decode(bytes, &LIMITS, Detail::Full).unwrap()
 }
 
 fn refused(bytes: &[u8]) -> String {
-    decode(bytes, &LIMITS).unwrap_err()
+    decode(bytes, &LIMITS, Detail::Full).unwrap_err()
 }
 
 fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
@@ -437,11 +437,11 @@ fn claims(width: u16, height: u16) -> [(&'static str, Vec<u8>); 8] {
 fn a_claim_of_too_many_pixels_is_refused_before_they_are_allocated() {
     let limits = Limits::default();
     for ((name, bomb), (_, small)) in claims(16_383, 16_382).into_iter().zip(claims(16, 16)) {
-        let reason = decode(&bomb, &limits).unwrap_err();
+        let reason = decode(&bomb, &limits, Detail::Full).unwrap_err();
         let expected = "too large: 16383×16382 pixels, the limit is 100000000 in all";
         assert_eq!(reason, expected, "{name}");
         // The same file with a modest claim fails for what it lacks, if at all.
-        if let Err(reason) = decode(&small, &limits) {
+        if let Err(reason) = decode(&small, &limits, Detail::Full) {
             assert!(!reason.contains("too large"), "{name}: {reason}");
         }
     }
@@ -450,13 +450,15 @@ fn a_claim_of_too_many_pixels_is_refused_before_they_are_allocated() {
 #[test]
 fn the_limits_are_those_given() {
     let png = encoded(&noise(100, 100).into(), ImageFormat::Png);
-    let within = |max_pixels| decode(&png, &Limits { max_pixels, ..LIMITS }).map(|_| ());
+    let within =
+        |max_pixels| decode(&png, &Limits { max_pixels, ..LIMITS }, Detail::Full).map(|_| ());
     assert_eq!(within(10_000), Ok(()));
     assert!(within(9_999).unwrap_err().starts_with("too large: 100×100 pixels"));
 
     let deep: DynamicImage = ImageBuffer::from_pixel(100, 100, Rgba([0u16, 0, 0, 0xFFFF])).into();
     let png = encoded(&deep, ImageFormat::Png);
-    let within = |max_pixels| decode(&png, &Limits { max_pixels, ..LIMITS }).map(|_| ());
+    let within =
+        |max_pixels| decode(&png, &Limits { max_pixels, ..LIMITS }, Detail::Full).map(|_| ());
     assert_eq!(within(20_000), Ok(()));
     assert!(within(19_999).unwrap_err().contains("80000 bytes of samples"));
 }
@@ -488,7 +490,7 @@ proptest! {
             let position = index.index(bytes.len());
             bytes[position] = byte;
         }
-        match decode(&bytes, &LIMITS) {
+        match decode(&bytes, &LIMITS, Detail::Full) {
             Ok(found) => {
                 let n_pixels = u64::from(found.facts.width) * u64::from(found.facts.height);
                 prop_assert!(n_pixels <= LIMITS.max_pixels);
