@@ -13,6 +13,7 @@ use crate::encoder::checkpoint::Checkpoint;
 use crate::encoder::config::ModelConfig;
 use crate::encoder::each::is_out_of_memory;
 use crate::encoder::files::ModelFiles;
+use crate::encoder::spread::{n_threads, spread};
 use crate::encoder::tokenizer::Tokenizer;
 use crate::encoder::tower::{Half, HeadLayers, ImageTower, TextTower, Weights, specs};
 use crate::encoder::{Encoder, Logit, Precision, Preprocess, Runtime, Space};
@@ -32,7 +33,8 @@ pub struct DualEncoder {
     checkpoint: Checkpoint,
     device: tch::Device,
     precision: Precision,
-    image: Option<ImageHalf>,
+    /// One for each thread that encodes; empty until it is needed. They share the memory of their tensors.
+    image: Vec<ImageHalf>,
     text: Option<TextHalf>,
 }
 
@@ -79,7 +81,7 @@ impl DualEncoder {
             checkpoint,
             device: runtime.device.torch()?,
             precision: runtime.precision,
-            image: None,
+            image: Vec::new(),
             text: None,
         })
     }
@@ -117,13 +119,15 @@ impl DualEncoder {
     }
 
     pub(crate) fn image_half(&mut self) -> Result<&ImageHalf> {
-        if self.image.is_none() {
+        if self.image.is_empty() {
             let weights = self.weights(Half::Image)?.to_kind(self.precision.kind());
-            let tower = ImageTower::new(&self.config, &weights);
-            let head = HeadLayers::new(self.config.image_head.as_ref(), &weights, "image_head");
-            self.image = Some(ImageHalf { tower, head });
+            let half = || ImageHalf {
+                tower: ImageTower::new(&self.config, &weights),
+                head: HeadLayers::new(self.config.image_head.as_ref(), &weights, "image_head"),
+            };
+            self.image = (0..n_threads(self.device)).map(|_| half()).collect();
         }
-        Ok(self.image.as_ref().expect("it was just loaded"))
+        Ok(self.image.first().expect("it was just loaded"))
     }
 
     pub(crate) fn text_half(&mut self) -> Result<&TextHalf> {
@@ -216,12 +220,21 @@ impl Encoder for DualEncoder {
         if pictures.is_empty() {
             return Ok(Vec::new());
         }
-        in_parts(pictures, &mut |part| {
-            let input = self.image_input(part)?;
-            let half = self.image_half()?;
-            let run = || half.head.forward(&half.tower.forward(&input));
-            embeddings(guarded(|| tch::no_grad(run))?)
-        })
+        self.image_half()?;
+        let Self { config, device, precision, image, .. } = self;
+        let encode = |half: &ImageHalf, part: &[Pixels]| {
+            in_parts(part, &mut |part| {
+                let input = image_input(part, &config.preprocess, *device)?;
+                let input = input.to_kind(precision.kind());
+                let run = || half.head.forward(&half.tower.forward(&input));
+                embeddings(guarded(|| tch::no_grad(run))?)
+            })
+        };
+        match image.as_mut_slice() {
+            [half] => encode(half, pictures),
+            [half, ..] if pictures.len() == 1 => encode(half, pictures),
+            halves => spread(halves, pictures, encode),
+        }
     }
 
     /// Texts of like length are encoded together: a batch is as long as its longest text.

@@ -26,6 +26,8 @@ mod import;
 #[cfg(feature = "torch")]
 mod runtime;
 #[cfg(feature = "torch")]
+mod spread;
+#[cfg(feature = "torch")]
 pub(crate) mod tokenizer;
 #[cfg(feature = "torch")]
 pub(crate) mod tower;
