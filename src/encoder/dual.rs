@@ -221,19 +221,19 @@ impl Encoder for DualEncoder {
             return Ok(Vec::new());
         }
         self.image_half()?;
-        let Self { config, device, precision, image, .. } = self;
+        let (device, kind) = (self.device, self.precision.kind());
+        let Self { config, image, .. } = self;
         let encode = |half: &ImageHalf, part: &[Pixels]| {
             in_parts(part, &mut |part| {
-                let input = image_input(part, &config.preprocess, *device)?;
-                let input = input.to_kind(precision.kind());
+                let input = image_input(part, &config.preprocess, device)?.to_kind(kind);
                 let run = || half.head.forward(&half.tower.forward(&input));
                 embeddings(guarded(|| tch::no_grad(run))?)
             })
         };
-        match image.as_mut_slice() {
-            [half] => encode(half, pictures),
-            [half, ..] if pictures.len() == 1 => encode(half, pictures),
-            halves => spread(halves, pictures, encode),
+        match (device, image.as_mut_slice()) {
+            (tch::Device::Cpu, halves) => spread(halves, pictures, encode),
+            // A card takes a batch as a whole.
+            (_, halves) => encode(&halves[0], pictures),
         }
     }
 

@@ -50,7 +50,7 @@ pub enum JpegScale {
 
 impl JpegScale {
     /// What imported models get, and `mini` has. Of photos at the very sizes where a scale begins, the cosine with the vector of
-    /// the whole photo is 0.997 at least (`scripts/jpeg_scale.py`); 1.25 would be 0.995, and 1 as low as 0.96.
+    /// the whole photo is 0.9969 at least (`scripts/jpeg_scale.py`); with 1.25 it is 0.9955, with 1 as low as 0.96.
     pub const USUAL: Self = Self::AtLeast(1.5);
 }
 

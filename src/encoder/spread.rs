@@ -22,7 +22,8 @@ pub(crate) fn n_threads(device: tch::Device) -> usize {
     }
 }
 
-/// Encodes parts of a batch, each on a thread with a copy of its own; embeddings keep their order.
+/// Encodes parts of a batch, each on a thread with a copy of its own; embeddings keep their order. With a single copy, or for a
+/// single picture, all is done on the calling thread, where libtorch may use its own.
 pub(crate) fn spread<M: Send, T: Sync>(
     copies: &mut [M],
     batch: &[T],
@@ -30,6 +31,10 @@ pub(crate) fn spread<M: Send, T: Sync>(
 ) -> Result<Vec<Embedding>> {
     let size = batch.len().div_ceil(copies.len()).clamp(1, MOST_AT_ONCE);
     let parts: Vec<&[T]> = batch.chunks(size).collect();
+    if let ([copy], _) | ([copy, ..], [_]) = (&*copies, parts.as_slice()) {
+        let parts: Result<Vec<_>> = parts.iter().map(|part| encode(copy, part)).collect();
+        return Ok(parts?.into_iter().flatten().collect());
+    }
     let (next, n_threads) = (AtomicUsize::new(0), tch::get_num_threads());
     let work = |copy: &mut M| {
         // Of this thread alone.
@@ -71,7 +76,8 @@ mod tests {
         for (n_copies, n) in [(1, 1), (3, 2), (2, 7), (3, 100)] {
             let batch: Vec<f32> = (0..n).map(|i| i as f32 / 100.0).collect();
             let found = spread(&mut vec![(); n_copies], &batch, |(), part| {
-                assert!(part.len() <= MOST_AT_ONCE && tch::get_num_threads() == 1);
+                assert!(part.len() <= MOST_AT_ONCE);
+                assert!(n_copies == 1 || n == 1 || tch::get_num_threads() == 1);
                 rows(part)
             });
             assert_eq!(found.unwrap(), rows(&batch).unwrap());
