@@ -137,7 +137,8 @@ fn what_is_no_model_is_refused_by_name() {
 
     for (file, content, message) in [
         ("model.json", "{", "model.json"),
-        ("model.json", "{\"version\": 1}", "missing field"),
+        ("model.json", "{\"version\": 2}", "missing field"),
+        ("model.json", "{\"version\": 1}", "import the checkpoint again"),
         ("tokenizer.json", "[]", "tokenizer.json"),
         ("weights.safetensors", "", "not a safetensors file"),
     ] {

@@ -427,7 +427,7 @@ mod tests {
             ("{\n      \"at_least\": 1.5\n    }", "\"some\"", "some"),
             ("\"at_least\": 1.5", "\"at_least\": 0.9", "preprocess.jpeg_scale is 0.9"),
             ("\"at_least\": 1.5", "\"at_least\": 1e9", "preprocess.jpeg_scale is 1000000000"),
-            ("\"at_least\": 1.5", "\"at_least\": \"1.5\"", "jpeg_scale"),
+            ("\"at_least\": 1.5", "\"at_least\": \"1.5\"", "expected f32"),
             ("\"heads\": 2", "\"heads\": 3", "multiple of heads"),
             ("\"heads\": 2", "\"heads\": 0", "text_tower.heads is 0"),
             ("\"scale\": 10.0", "\"scale\": -1.0", "logit.scale"),
