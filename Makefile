@@ -6,10 +6,14 @@ PREFIX ?= /usr/local
 SHARED ?= ../shared
 # How many photos a round of bench-encode has.
 PHOTOS ?= 500
+# How many photos of a camera's size (about 4 MB each, kept in run/) and how many small ones bench-index has, and how often.
+CAMERA ?= 500
+SMALL ?= 2000
+ROUNDS ?= 3
 BIN := $(or $(CARGO_TARGET_DIR),target)/release/mmsearch
 CARGO_BUILD := cargo build --release
 
-.PHONY: demo build setup test check install uninstall bench bench-encode golden training-data model ablations families parity clean
+.PHONY: demo build setup test check install uninstall bench bench-encode bench-index golden training-data model ablations families parity clean
 
 demo: build ## Index the drawn pictures of the repository and search them
 	@scripts/demo $(BIN)
@@ -57,6 +61,18 @@ bench-encode: build .venv/families ## Pictures to embeddings beside the same net
 	PYTHONPATH=scripts $(PYTHON) scripts/bench_encode.py $(ENCODE_BENCH) models/mini
 	@test -d "$(SHARED)/data" || echo "skipped: ViT-B/32 and RN50 beside open_clip, which need the photos of $(SHARED)"
 	@test ! -d "$(SHARED)/data" || PYTHONPATH=scripts $(PYTHON) scripts/bench_families.py $(ENCODE_BENCH) $(BIN) "$(SHARED)/data/flickr8k/val.tar" "$(SHARED)/weights/bpe_simple_vocab_16e6.txt.gz" $(PHOTOS)
+
+# ONNX Runtime is a peer to be measured beside; where it cannot be had, the table has one line less.
+.venv/onnx: .venv/families
+	.venv/bin/pip install -q onnx onnxruntime || echo "skipped: ONNX Runtime, which pip does not find here"
+	touch $@
+
+bench-index: build .venv/onnx ## Whole runs of `index` beside PyTorch and ONNX Runtime pipelines, taking turns
+	@test -d "$(SHARED)/data" || { echo "make: $(SHARED)/data is not there; it has the photos that are indexed"; exit 1; }
+	cargo bench --bench encode --no-run
+	$(PYTHON) scripts/camera_photos.py "$(SHARED)/data/flickr8k/val.tar" $(CAMERA) run/camera
+	rm -rf run/small && mkdir -p run/small && tar xf "$(SHARED)/data/flickr8k/train.tar" -C run/small $$(tar tf "$(SHARED)/data/flickr8k/train.tar" | grep jpg | sort | head -$(SMALL))
+	PYTHONPATH=scripts $(PYTHON) scripts/bench_index.py $(BIN) $(ENCODE_BENCH) "$(SHARED)/weights/bpe_simple_vocab_16e6.txt.gz" run/camera run/small --rounds $(ROUNDS)
 
 # ---- making the model; needs the photos of SHARED, which are not part of the repository ----
 RUN ?= run/mini

@@ -11,7 +11,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use mmsearch::encoder::{Device, DualEncoder, Encoder, LEAST_COSINE, Preprocess, import};
+use mmsearch::encoder::{
+    Device, DualEncoder, Encoder, JpegScale, LEAST_COSINE, Preprocess, import,
+};
 use mmsearch::media::{Limits, decode, read_regular};
 use mmsearch::{Embedding, Pixels};
 use safetensors::SafeTensors;
@@ -96,13 +98,15 @@ fn shapes(root: &Path) -> Result<bool, Box<dyn Error>> {
             .map_err(|_| "a key of shapes.safetensors")?;
         let preprocess = Preprocess {
             size: side.parse()?,
+            jpeg_scale: JpegScale::None,
             resize: serde_json::from_value(resize.into())?,
             filter: serde_json::from_value(filter.into())?,
             mean: [0.0; 3],
             std: [1.0; 3],
         };
         let (file, _) = read_regular(&root.join("shapes").join(name), &Limits::default())?;
-        let square = preprocess.apply(&decode(&file, &Limits::default())?.pixels)?;
+        let square =
+            preprocess.apply(&decode(&file, &Limits::default(), preprocess.detail())?.pixels)?;
         for (a, b) in square.rgb().iter().zip(view.data()) {
             let difference = a.abs_diff(*b);
             worst = worst.max(difference);
@@ -129,7 +133,7 @@ fn photos(
         .split_terminator('\0')
         .map(|name| {
             let (bytes, _) = read_regular(&root.join("images").join(name), &Limits::default())?;
-            let decoded = decode(&bytes, &Limits::default())?;
+            let decoded = decode(&bytes, &Limits::default(), model.preprocess().detail())?;
             Ok(model.preprocess().apply(&decoded.pixels)?)
         })
         .collect::<Result<Vec<Pixels>, Box<dyn Error>>>()?;

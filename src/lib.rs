@@ -51,5 +51,5 @@ pub mod train;
 pub use embedding::Embedding;
 pub use error::{Error, ErrorKind, Result};
 pub use item::{ContentHash, ImageFacts, Item, ItemId, Metadata, Modality, Source, Status};
-pub use pixels::Pixels;
+pub use pixels::{Detail, Pixels};
 pub use query::{Hit, MAX_K, Neighbor, Query, Target, Term};

@@ -4,6 +4,20 @@
 
 use crate::error::{Error, Result};
 
+/// Raised by every change after which the same file gives other pixels: those give other vectors, so it is a part of every
+/// fingerprint. 1: libjpeg-turbo, scaled down where the model says so.
+#[cfg_attr(not(feature = "torch"), expect(dead_code, reason = "fingerprints are torch's"))]
+pub(crate) const DECODER_REVISION: u32 = 1;
+
+/// How much of a picture its reader needs. A decoder that is faster without the rest may leave it out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// All of it.
+    Full,
+    /// So many pixels along the shorter side, or as many as there are.
+    ShorterSide(u32),
+}
+
 /// A picture in 8-bit RGB, rows from the top, no padding: `height × width × 3` bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pixels {

@@ -120,6 +120,7 @@ fn the_fingerprint_follows_what_changes_a_vector() {
         "a name changes no vector"
     );
     assert_ne!(change("model.json", "\"leaky-relu\"", "\"relu\"").0, original.0);
+    assert_ne!(change("model.json", "\"at_least\": 1.5", "\"at_least\": 2.0").0, original.0);
     assert_ne!(change("tokenizer.json", "\"Ġa\"", "\"Ġ@\"").0, original.0);
     let (_guard, dir) = copy();
     flip(&dir.join("weights.safetensors"));
@@ -136,7 +137,8 @@ fn what_is_no_model_is_refused_by_name() {
 
     for (file, content, message) in [
         ("model.json", "{", "model.json"),
-        ("model.json", "{\"version\": 1}", "missing field"),
+        ("model.json", "{\"version\": 2}", "missing field"),
+        ("model.json", "{\"version\": 1}", "import the checkpoint again"),
         ("tokenizer.json", "[]", "tokenizer.json"),
         ("weights.safetensors", "", "not a safetensors file"),
     ] {

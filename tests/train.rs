@@ -223,7 +223,7 @@ fn captions_may_lie_beside_the_pictures() {
     let found: Vec<_> =
         pairs.iter().map(|pair| (pair.image.to_str().unwrap(), pair.captions.len())).collect();
     assert_eq!(found, [("blue-0.png", 1), ("red-0.png", 2)]);
-    assert_eq!(pairs.pixels(1).unwrap().rgb()[..3], [220, 30, 30]);
+    assert_eq!(pairs.pixels(1, mmsearch::Detail::Full).unwrap().rgb()[..3], [220, 30, 30]);
 }
 
 #[test]

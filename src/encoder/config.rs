@@ -15,9 +15,19 @@ use crate::error::{Error, Result};
 pub use crate::encoder::logit::Logit;
 
 /// The version of `model.json` that this program reads and writes.
-pub const CONFIG_VERSION: u32 = 1;
+pub const CONFIG_VERSION: u32 = 2;
 
 pub(crate) use validate::MAX_BLOCKS;
+
+/// What version 1 lacks, and what to do.
+const OUTDATED: &str = "model.json is of version 1, which does not say how large JPEGs are decoded; import the checkpoint \
+    again, or set \"version\": 2 and, in \"preprocess\", \"jpeg_scale\": \"none\"";
+
+/// The one field that all versions have.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
 
 /// A model directory's `model.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -324,6 +334,10 @@ impl ModelConfig {
     /// [`Error::BadModel`] naming the field that is missing, unknown or out of range.
     pub fn parse(json: &[u8], path: &Path) -> Result<Self> {
         let bad = |reason: String| Error::BadModel { path: path.to_path_buf(), reason };
+        // Looked at first: what an older file lacks is not what is wrong with it.
+        if serde_json::from_slice(json).is_ok_and(|Versioned { version }| version == 1) {
+            return Err(bad(OUTDATED.into()));
+        }
         let config: Self =
             serde_json::from_slice(json).map_err(|error| bad(format!("model.json: {error}")))?;
         config.validate().map_err(|reason| bad(format!("model.json: {reason}")))?;
@@ -372,6 +386,7 @@ impl ModelConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encoder::JpegScale;
 
     const TINY: &str = include_str!("../../fixtures/models/tiny/model.json");
 
@@ -385,13 +400,34 @@ mod tests {
         assert_eq!(parse(&config.to_json()).unwrap(), config);
     }
 
+    /// Files of version 1 were written before there was the field.
+    #[test]
+    fn an_older_file_says_what_to_do_in_one_line() {
+        let field = "\"jpeg_scale\": {\n      \"at_least\": 1.5\n    },";
+        assert!(TINY.contains(field));
+        let missing = TINY.replace(field, "");
+        let old = missing.replace("\"version\": 2", "\"version\": 1");
+        let message = parse(&old).unwrap_err().to_string();
+        assert!(message.contains("import the checkpoint again") && !message.contains('\n'));
+        let message = parse(&missing).unwrap_err().to_string();
+        assert!(message.contains("missing field `jpeg_scale`"), "{message}");
+        let none = TINY.replace(field, "\"jpeg_scale\": \"none\",");
+        assert_eq!(parse(&none).unwrap().preprocess.jpeg_scale, JpegScale::None);
+    }
+
     #[test]
     fn each_wrong_field_is_named() {
         for (from, to, named) in [
             ("\"dim\"", "\"dimension\"", "dimension"),
             ("\"relu6\"", "\"relu7\"", "relu7"),
             ("\"mobilenet\"", "\"convnet\"", "convnet"),
-            ("\"version\": 1", "\"version\": 2", "version is 2"),
+            ("\"version\": 2", "\"version\": 3", "version is 3"),
+            ("\"version\": 2", "\"version\": 1", "import the checkpoint again"),
+            ("\"jpeg_scale\"", "\"jpeg_size\"", "jpeg_size"),
+            ("{\n      \"at_least\": 1.5\n    }", "\"some\"", "some"),
+            ("\"at_least\": 1.5", "\"at_least\": 0.9", "preprocess.jpeg_scale is 0.9"),
+            ("\"at_least\": 1.5", "\"at_least\": 1e9", "preprocess.jpeg_scale is 1000000000"),
+            ("\"at_least\": 1.5", "\"at_least\": \"1.5\"", "expected f32"),
             ("\"heads\": 2", "\"heads\": 3", "multiple of heads"),
             ("\"heads\": 2", "\"heads\": 0", "text_tower.heads is 0"),
             ("\"scale\": 10.0", "\"scale\": -1.0", "logit.scale"),

@@ -11,7 +11,9 @@ use tch::{Kind, Tensor};
 use crate::embedding::Embedding;
 use crate::encoder::checkpoint::Checkpoint;
 use crate::encoder::config::ModelConfig;
+use crate::encoder::each::is_out_of_memory;
 use crate::encoder::files::ModelFiles;
+use crate::encoder::spread::{n_threads, spread};
 use crate::encoder::tokenizer::Tokenizer;
 use crate::encoder::tower::{Half, HeadLayers, ImageTower, TextTower, Weights, specs};
 use crate::encoder::{Encoder, Logit, Precision, Preprocess, Runtime, Space};
@@ -31,7 +33,8 @@ pub struct DualEncoder {
     checkpoint: Checkpoint,
     device: tch::Device,
     precision: Precision,
-    image: Option<ImageHalf>,
+    /// One for each thread that encodes; empty until it is needed. They share the memory of their tensors.
+    image: Vec<ImageHalf>,
     text: Option<TextHalf>,
 }
 
@@ -78,7 +81,7 @@ impl DualEncoder {
             checkpoint,
             device: runtime.device.torch()?,
             precision: runtime.precision,
-            image: None,
+            image: Vec::new(),
             text: None,
         })
     }
@@ -116,13 +119,15 @@ impl DualEncoder {
     }
 
     pub(crate) fn image_half(&mut self) -> Result<&ImageHalf> {
-        if self.image.is_none() {
+        if self.image.is_empty() {
             let weights = self.weights(Half::Image)?.to_kind(self.precision.kind());
-            let tower = ImageTower::new(&self.config, &weights);
-            let head = HeadLayers::new(self.config.image_head.as_ref(), &weights, "image_head");
-            self.image = Some(ImageHalf { tower, head });
+            let half = || ImageHalf {
+                tower: ImageTower::new(&self.config, &weights),
+                head: HeadLayers::new(self.config.image_head.as_ref(), &weights, "image_head"),
+            };
+            self.image = (0..n_threads(self.device)).map(|_| half()).collect();
         }
-        Ok(self.image.as_ref().expect("it was just loaded"))
+        Ok(self.image.first().expect("it was just loaded"))
     }
 
     pub(crate) fn text_half(&mut self) -> Result<&TextHalf> {
@@ -215,12 +220,21 @@ impl Encoder for DualEncoder {
         if pictures.is_empty() {
             return Ok(Vec::new());
         }
-        in_parts(pictures, &mut |part| {
-            let input = self.image_input(part)?;
-            let half = self.image_half()?;
-            let run = || half.head.forward(&half.tower.forward(&input));
-            embeddings(guarded(|| tch::no_grad(run))?)
-        })
+        self.image_half()?;
+        let (device, kind) = (self.device, self.precision.kind());
+        let Self { config, image, .. } = self;
+        let encode = |half: &ImageHalf, part: &[Pixels]| {
+            in_parts(part, &mut |part| {
+                let input = image_input(part, &config.preprocess, device)?.to_kind(kind);
+                let run = || half.head.forward(&half.tower.forward(&input));
+                embeddings(guarded(|| tch::no_grad(run))?)
+            })
+        };
+        match (device, image.as_mut_slice()) {
+            (tch::Device::Cpu, halves) => spread(halves, pictures, encode),
+            // A card takes a batch as a whole.
+            (_, halves) => encode(&halves[0], pictures),
+        }
     }
 
     /// Texts of like length are encoded together: a batch is as long as its longest text.
@@ -262,14 +276,6 @@ fn in_parts<T>(
         }
         done => done,
     }
-}
-
-/// As libtorch words it: "CUDA out of memory", "MPS backend out of memory", "not enough memory" for the processor.
-fn is_out_of_memory(error: &Error) -> bool {
-    let text = error.to_string();
-    ["out of memory", "not enough memory", "can't allocate memory"]
-        .iter()
-        .any(|&s| text.contains(s))
 }
 
 /// Pictures `[size, size, 3]` in bytes to normalised pixels `[n, 3, size, size]`, channels last in memory.

@@ -5,7 +5,7 @@
 
 use crate::embedding::Embedding;
 use crate::encoder::preprocess::Filter;
-use crate::encoder::{Encoder, Fingerprint, Logit, Preprocess, Resize, Space};
+use crate::encoder::{Encoder, Fingerprint, JpegScale, Logit, Preprocess, Resize, Space};
 use crate::error::Result;
 use crate::pixels::Pixels;
 
@@ -36,6 +36,7 @@ impl FakeEncoder {
     pub fn new(name: &str) -> Self {
         let preprocess = Preprocess {
             size: 8,
+            jpeg_scale: JpegScale::USUAL,
             resize: Resize::Squash,
             filter: Filter::Bilinear,
             mean: [0.0; 3],

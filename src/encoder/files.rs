@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::encoder::config::ModelConfig;
 use crate::encoder::{Fingerprint, Precision};
 use crate::error::{Error, Result, io_at};
+use crate::pixels::DECODER_REVISION;
 
 /// The largest model file that is read; the largest published CLIP has 5 GB.
 const MAX_BYTES: u64 = 8 << 30;
@@ -58,8 +59,15 @@ impl ModelFiles {
     pub(crate) fn fingerprint(&self, config: &ModelConfig, precision: Precision) -> Fingerprint {
         let unnamed = ModelConfig { name: String::new(), ..config.clone() };
         let mut hasher = blake3::Hasher::new();
-        let precision = precision.name().as_bytes();
-        for part in [unnamed.to_json().as_bytes(), &self.weights, &self.tokenizer, precision] {
+        let decoder = DECODER_REVISION.to_le_bytes();
+        let config = unnamed.to_json();
+        for part in [
+            config.as_bytes(),
+            &self.weights,
+            &self.tokenizer,
+            precision.name().as_bytes(),
+            &decoder,
+        ] {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part);
         }

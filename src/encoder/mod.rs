@@ -26,6 +26,8 @@ mod import;
 #[cfg(feature = "torch")]
 mod runtime;
 #[cfg(feature = "torch")]
+mod spread;
+#[cfg(feature = "torch")]
 pub(crate) mod tokenizer;
 #[cfg(feature = "torch")]
 pub(crate) mod tower;
@@ -38,7 +40,7 @@ pub use golden::{Agreement, LEAST_COSINE};
 #[cfg(feature = "torch")]
 pub use import::import;
 pub use logit::Logit;
-pub use preprocess::{Filter, Preprocess, Resize};
+pub use preprocess::{Filter, JpegScale, Preprocess, Resize};
 #[cfg(feature = "torch")]
 pub use runtime::{Device, Precision, Runtime};
 

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::embedding::{Embedding, dot};
 use crate::encoder::Encoder;
-use crate::encoder::each::encode_each;
+use crate::encoder::each::encode_each_image;
 use crate::error::{Error, Result};
 use crate::eval::Labels;
 use crate::eval::classes::{check_prompts, class_embeddings};
@@ -104,7 +104,7 @@ impl<'a> Classifier<'a> {
     /// `visit` gets the guesses of [`Classifier::guesses`] or the reason why there are none, and may stop.
     ///
     /// # Errors
-    /// The encoder's, if it fails on every picture of a batch; [`Error::Cancelled`] if `visit` says so.
+    /// The encoder's, if it fails on a plain picture too; [`Error::Cancelled`] if `visit` says so.
     pub fn classify<P: Sync>(
         &mut self,
         pictures: &[P],
@@ -135,8 +135,7 @@ impl<'a> Classifier<'a> {
             .into_iter()
             .map(|square| square.map(|square| squares.push(square)))
             .collect();
-        let encoded =
-            encode_each(self.encoder, &squares, |encoder, squares| encoder.encode_images(squares))?;
+        let encoded = encode_each_image(self.encoder, &squares)?;
         let mut encoded = encoded.into_iter();
         let mut guesses = || match encoded.next().expect("there is one for each that is readable") {
             Ok(embedding) => self.guesses(&embedding),

@@ -79,7 +79,8 @@ fn encode_pictures(
     for start in (0..pairs.len()).step_by(BATCH) {
         let n = BATCH.min(pairs.len() - start);
         let (readable, preprocess): (&Pairs, _) = (pairs, encoder.preprocess());
-        let pictures = in_parallel(n, |i| preprocess.apply(&readable.pixels(start + i)?));
+        let pictures =
+            in_parallel(n, |i| preprocess.apply(&readable.pixels(start + i, preprocess.detail())?));
         keep.extend(pictures.iter().map(Result::is_ok));
         images.extend(encoder.encode_images(&pictures.into_iter().flatten().collect::<Vec<_>>())?);
         tell(start + n)?;

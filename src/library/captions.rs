@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use super::Stage;
+use super::busy::timed;
 use super::plan::{self, Reading};
 use super::report::Report;
 use super::roots::{is_gone, regular_file};
@@ -14,7 +16,7 @@ use super::run::Run;
 use super::tars::{container, is_as_it_was};
 use super::write::{Encoded, Writer, text_item};
 use crate::catalog::ContainerKind;
-use crate::encoder::each::encode_each;
+use crate::encoder::each::encode_each_text;
 use crate::error::Result;
 use crate::item::{Item, ItemId, Modality, Source};
 use crate::media::{self, Entry, Kind, Row};
@@ -153,11 +155,13 @@ impl Run<'_> {
         }
         let (encoded, n_texts) = (self.encode_texts(&items)?, items.len() as u64);
         let report = self.report.clone();
+        let began = Instant::now();
         let mut writer = Writer::new(self.catalog.batch()?, self.space.id, encoded, report);
         for item in items {
             writer.put(item, scan)?;
         }
         self.report = writer.commit()?;
+        self.report.busy.write += began.elapsed();
         self.n_texts.n_done += n_texts;
         let (n_done, n_total) = (self.n_texts.n_done, self.n_texts.n_total);
         self.tell(Stage::Texts, n_done, Some(n_total.max(n_done)))
@@ -174,7 +178,7 @@ impl Run<'_> {
         }
         let (hashes, texts): (Vec<_>, Vec<_>) = texts.into_iter().unzip();
         let embeddings =
-            encode_each(self.encoder, &texts, |encoder, texts| encoder.encode_texts(texts))?;
+            timed(&mut self.report.busy.encode, || encode_each_text(self.encoder, &texts))?;
         Ok(hashes.into_iter().zip(embeddings).collect())
     }
 }

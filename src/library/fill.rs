@@ -13,9 +13,8 @@ use super::run::Count;
 use super::tars::{member_job, skipped_job};
 use super::{Progress, Stage, captions, pictures};
 use crate::catalog::{Catalog, Lacking, StoredItem, StoredSpace};
-use crate::embedding::Embedding;
 use crate::encoder::Encoder;
-use crate::encoder::each::encode_each;
+use crate::encoder::each::{Outcomes, encode_each_image, encode_each_text};
 use crate::error::{Error, Result};
 use crate::item::{ContentHash, ItemId, Modality, Source};
 use crate::media::{self, Limits};
@@ -155,10 +154,7 @@ impl<'a> Fill<'a> {
             }
             let (hashes, texts): (Vec<_>, Vec<_>) = texts.into_iter().unzip();
             let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-            self.texts.n_done +=
-                self.commit(Modality::Text, &hashes, &texts, |encoder, texts| {
-                    encoder.encode_texts(texts)
-                })?;
+            self.texts.n_done += self.commit(Modality::Text, &hashes, &texts, encode_each_text)?;
             self.tell(Stage::Texts, self.texts)?;
         }
     }
@@ -198,10 +194,7 @@ impl<'a> Fill<'a> {
                 }
             }
         }
-        self.images.n_done +=
-            self.commit(Modality::Image, &hashes, &squares, |encoder, squares| {
-                encoder.encode_images(squares)
-            })?;
+        self.images.n_done += self.commit(Modality::Image, &hashes, &squares, encode_each_image)?;
         self.tell(Stage::Images, self.images)
     }
 
@@ -218,13 +211,13 @@ impl<'a> Fill<'a> {
         modality: Modality,
         hashes: &[ContentHash],
         inputs: &[T],
-        encode: impl FnMut(&mut dyn Encoder, &[T]) -> Result<Vec<Embedding>>,
+        encode_each: impl Fn(&mut dyn Encoder, &[T]) -> Result<Outcomes>,
     ) -> Result<u64> {
         if inputs.is_empty() {
             return Ok(0);
         }
         let mut n_added = 0;
-        let outcomes = encode_each(self.encoder, inputs, encode)?;
+        let outcomes = encode_each(self.encoder, inputs)?;
         let mut batch = self.catalog.batch()?;
         for (&hash, outcome) in hashes.iter().zip(outcomes) {
             match outcome {

@@ -2,7 +2,9 @@
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::time::Instant;
 
+use super::busy::timed;
 use super::run::Run;
 use super::{Library, Progress, Report, roots};
 use crate::encoder::Encoder;
@@ -39,8 +41,9 @@ impl Library {
     ) -> Result<Report> {
         self.require_writer()?;
         self.space_of(encoder.space())?;
-        let mut report = Report::default();
+        let (mut report, began) = (Report::default(), Instant::now());
         let found = roots::look(self.catalog.view(), roots, options, &mut report, progress)?;
+        report.busy.scan = began.elapsed();
         let space = self.space_for(encoder.space())?;
         let mut run =
             Run::start(&mut self.catalog, encoder, space, options.limits, report, progress);
@@ -54,10 +57,11 @@ impl Library {
             run.index_manifest(manifest)?;
         }
         run.forget_what_is_gone(&found.roots, &found.gone)?;
-        let report = run.finish();
+        let mut report = run.finish();
         self.remove_replaced_spaces(progress)?;
         self.catalog.checkpoint()?;
-        self.refresh_all(Some(encoder), progress)?;
+        timed(&mut report.busy.snapshot, || self.refresh_all(Some(encoder), progress))?;
+        report.busy.total = began.elapsed();
         Ok(report)
     }
 }

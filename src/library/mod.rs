@@ -3,6 +3,7 @@
 //! The catalog in it is the truth; snapshots are derived from it and may be deleted at any time. Nothing here
 //! prints or reads the environment; progress and cancelling are a callback.
 
+mod busy;
 mod captions;
 mod check;
 mod durable;
@@ -38,6 +39,7 @@ use crate::item::{Item, ItemId, Modality};
 use self::lock::WriterLock;
 use self::snapshots::Snapshots;
 
+pub use self::busy::Busy;
 pub use self::check::Finding;
 pub use self::embedded::EmbeddedImage;
 pub use self::forget::Selector;

@@ -1,14 +1,16 @@
 //! Pictures of any source: handed to the pool, encoded in batches, committed batch by batch.
 
 use std::collections::HashSet;
+use std::time::Instant;
 
 use super::Stage;
+use super::busy::timed;
 use super::plan::{self, Change};
 use super::prepare::{Input, Job, Outcome, Prepared};
 use super::roots::repeat_failure;
 use super::run::Run;
 use super::write::{Encoded, Writer};
-use crate::encoder::each::encode_each;
+use crate::encoder::each::encode_each_image;
 use crate::error::Result;
 use crate::item::{Metadata, Modality, Source, Status};
 use crate::media::{self, Entry, Kind};
@@ -80,12 +82,13 @@ impl Run<'_> {
         }
         let n_pictures = prepared.len() as u64;
         let encoded = self.encode_pictures(&prepared)?;
-        let report = self.report.clone();
+        let (report, began) = (self.report.clone(), Instant::now());
         let mut writer = Writer::new(self.catalog.batch()?, self.space.id, encoded, report);
         for picture in prepared {
             writer.put_picture(picture, Metadata::new())?;
         }
         self.report = writer.commit()?;
+        self.report.busy.write += began.elapsed();
         self.n_images.n_done += n_pictures;
         let (n_done, n_total) = (self.n_images.n_done, self.n_images.n_total);
         self.tell(Stage::Images, n_done, Some(n_total.max(n_done)))
@@ -108,7 +111,7 @@ impl Run<'_> {
             }
         }
         let embeddings =
-            encode_each(self.encoder, &squares, |encoder, squares| encoder.encode_images(squares))?;
+            timed(&mut self.report.busy.encode, || encode_each_image(self.encoder, &squares))?;
         Ok(hashes.into_iter().zip(embeddings).collect())
     }
 }

@@ -10,10 +10,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use super::busy::{Busy, timed};
 use crate::encoder::Preprocess;
 use crate::error::Error;
 use crate::item::{ContentHash, ImageFacts, Source};
-use crate::media::{self, Limits};
+use crate::media::{self, Limits, Stat};
 use crate::pixels::Pixels;
 
 /// Pictures that may be between being handed in and being taken out. A square of 224 pixels takes 150 KB.
@@ -52,6 +53,8 @@ pub(super) struct Prepared {
     pub(super) modified_ns: Option<i64>,
     pub(super) content_hash: Option<ContentHash>,
     pub(super) outcome: Outcome,
+    /// How long it took to read, decode and resize.
+    pub(super) busy: Busy,
 }
 
 /// What became of a picture.
@@ -83,6 +86,7 @@ pub(super) struct Pool {
     n_in: u64,
     n_out: u64,
     waiting_bytes: u64,
+    busy: Busy,
 }
 
 impl Pool {
@@ -108,7 +112,13 @@ impl Pool {
             n_in: 0,
             n_out: 0,
             waiting_bytes: 0,
+            busy: Busy { n_threads, ..Busy::default() },
         }
+    }
+
+    /// What the pictures that were taken out took, and how long was waited for them.
+    pub(super) fn busy(&self) -> &Busy {
+        &self.busy
     }
 
     /// Whether something must be taken out before more is handed in.
@@ -140,11 +150,12 @@ impl Pool {
             if let Some(prepared) = self.waiting.remove(&self.n_out) {
                 break prepared;
             }
-            let (number, prepared) =
-                self.results.recv().expect("threads catch panics and live as long as the pool");
+            let (number, prepared) = timed(&mut self.busy.wait, || self.results.recv())
+                .expect("threads catch panics and live as long as the pool");
             self.waiting.insert(number, prepared);
         };
         self.n_out += 1;
+        self.busy.add_pictures(&prepared.busy);
         if matches!(prepared.source, Source::TarMember { .. }) {
             self.waiting_bytes = self.waiting_bytes.saturating_sub(prepared.size_bytes);
         }
@@ -180,33 +191,57 @@ fn work(
 /// Prepares one picture on the calling thread.
 pub(super) fn prepare(job: Job, preprocess: &Preprocess, limits: &Limits) -> Prepared {
     let Job { source, scan, mut size_bytes, mut modified_ns, input } = job;
-    let mut content_hash = None;
-    let mut decode = |bytes: &[u8]| {
-        content_hash = Some(ContentHash(*blake3::hash(bytes).as_bytes()));
-        decode(bytes, preprocess, limits)
-    };
-    let outcome = match (input, &source) {
-        (Input::Refused(reason), _) => Outcome::Failed(reason),
-        (Input::Bytes(bytes), _) => decode(&bytes),
-        (Input::File, Source::File { path }) => match media::read_regular(path, limits) {
-            Ok((bytes, stat)) => {
+    let (mut busy, mut content_hash) = (Busy::default(), None);
+    let outcome = match timed(&mut busy.read, || read(input, &source, limits)) {
+        Ok(content) => {
+            content_hash = Some(content.hash);
+            if let Some(stat) = content.stat {
                 (size_bytes, modified_ns) = (stat.size_bytes, Some(stat.modified_ns));
-                decode(&bytes)
             }
-            Err(error) => unreadable(error),
-        },
+            decode(&content.bytes, preprocess, limits, &mut busy)
+        }
+        Err(Unread::Refused(reason)) => Outcome::Failed(reason),
+        Err(Unread::Vanished) => Outcome::Vanished,
+    };
+    Prepared { source, scan, size_bytes, modified_ns, content_hash, outcome, busy }
+}
+
+/// The bytes of a picture; where they are a file of their own, its state.
+struct Content {
+    bytes: Vec<u8>,
+    hash: ContentHash,
+    stat: Option<Stat>,
+}
+
+/// Why there are no bytes.
+enum Unread {
+    Refused(String),
+    Vanished,
+}
+
+fn read(input: Input, source: &Source, limits: &Limits) -> Result<Content, Unread> {
+    let (bytes, stat) = match (input, source) {
+        (Input::Refused(reason), _) => return Err(Unread::Refused(reason)),
+        (Input::Bytes(bytes), _) => (bytes, None),
+        (Input::File, Source::File { path }) => {
+            let (bytes, stat) = media::read_regular(path, limits).map_err(unreadable)?;
+            (bytes, Some(stat))
+        }
         (
             Input::File,
             Source::TarMember { .. } | Source::ManifestRow { .. } | Source::Inline { .. },
-        ) => Outcome::Failed("it has no file of its own".into()),
+        ) => return Err(Unread::Refused("it has no file of its own".into())),
     };
-    Prepared { source, scan, size_bytes, modified_ns, content_hash, outcome }
+    let hash = ContentHash(*blake3::hash(&bytes).as_bytes());
+    Ok(Content { bytes, hash, stat })
 }
 
-fn decode(bytes: &[u8], preprocess: &Preprocess, limits: &Limits) -> Outcome {
+fn decode(bytes: &[u8], preprocess: &Preprocess, limits: &Limits, busy: &mut Busy) -> Outcome {
     let prepare = || {
-        let decoded = media::decode(bytes, limits)?;
-        let square = preprocess.apply(&decoded.pixels).map_err(|error| error.to_string())?;
+        let decoded =
+            timed(&mut busy.decode, || media::decode(bytes, limits, preprocess.detail()))?;
+        let square = timed(&mut busy.resize, || preprocess.apply(&decoded.pixels));
+        let square = square.map_err(|error| error.to_string())?;
         Ok(Outcome::Ready { square, facts: decoded.facts, truncated: decoded.truncated })
     };
     catch_unwind(AssertUnwindSafe(prepare))
@@ -215,15 +250,15 @@ fn decode(bytes: &[u8], preprocess: &Preprocess, limits: &Limits) -> Outcome {
 }
 
 /// The path is named by whoever lists the reason.
-fn unreadable(error: Error) -> Outcome {
+fn unreadable(error: Error) -> Unread {
     if let Error::Io { action, error, .. } = error {
         return match error.kind() == std::io::ErrorKind::NotFound {
-            true => Outcome::Vanished,
-            false => Outcome::Failed(format!("cannot {action} it: {error}")),
+            true => Unread::Vanished,
+            false => Unread::Refused(format!("cannot {action} it: {error}")),
         };
     }
     if let Error::BadImage { reason, .. } | Error::BadInput { reason, .. } = error {
-        return Outcome::Failed(reason);
+        return Unread::Refused(reason);
     }
-    Outcome::Failed(error.to_string())
+    Unread::Refused(error.to_string())
 }

@@ -55,7 +55,7 @@ impl Library {
     /// # Errors
     /// [`Error::MissingRoot`] if a root with pictures that are still to be read is gone or empty, before anything is
     /// changed; [`Error::NoSources`] if not one image could be given an embedding; [`Error::Cancelled`]; the
-    /// encoder's, if it fails on every input of a batch; [`Error::Catalog`] and [`Error::Io`] for the library's files.
+    /// encoder's, if it fails on a plain input too; [`Error::Catalog`] and [`Error::Io`] for the library's files.
     pub fn reindex(
         &mut self,
         encoder: &mut dyn Encoder,

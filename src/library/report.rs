@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::busy::Busy;
 use crate::item::{Modality, Source};
 
 /// How many skipped files are listed by name; all are counted.
@@ -18,6 +19,8 @@ pub struct Report {
     pub skipped: Skips,
     /// Pictures that end too early; they are searchable.
     pub truncated: Skips,
+    /// What the time went into.
+    pub busy: Busy,
 }
 
 /// Items of one modality by what became of them.

@@ -53,7 +53,8 @@ impl<'a> Run<'a> {
         Self { catalog, encoder, space, limits, pool, report, seen, n_images, n_texts, progress }
     }
 
-    pub(super) fn finish(self) -> Report {
+    pub(super) fn finish(mut self) -> Report {
+        self.report.busy.add_pictures(self.pool.busy());
         self.report
     }
 

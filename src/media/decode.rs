@@ -16,7 +16,7 @@ use image::{
 use super::exif::ExifFacts;
 use super::{Limits, jpeg, jpeg_end};
 use crate::item::ImageFacts;
-use crate::pixels::Pixels;
+use crate::pixels::{Detail, Pixels};
 
 /// The formats that are decoded, with their names.
 const FORMATS: [(ImageFormat, &str); 8] = [
@@ -36,7 +36,7 @@ const MAX_REASON_CHARS: usize = 200;
 /// A picture and what its file says about it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decoded {
-    /// The picture, upright.
+    /// The picture, upright; a JPEG may be smaller than its file says where not all of its [`Detail`] was asked for.
     pub pixels: Pixels,
     /// What its file says.
     pub facts: ImageFacts,
@@ -48,8 +48,8 @@ pub struct Decoded {
 ///
 /// # Errors
 /// The reason in one line, lower case, without the name of the file.
-pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, String> {
-    caught(|| decode_within(bytes, limits))
+pub fn decode(bytes: &[u8], limits: &Limits, detail: Detail) -> Result<Decoded, String> {
+    caught(|| decode_within(bytes, limits, detail))
 }
 
 /// Turns a panic of a decoder into a reason: one odd file must not end a run over a million.
@@ -61,7 +61,7 @@ fn caught<T>(decode: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     })
 }
 
-fn decode_within(bytes: &[u8], limits: &Limits) -> Result<Decoded, String> {
+fn decode_within(bytes: &[u8], limits: &Limits, detail: Detail) -> Result<Decoded, String> {
     let (format, format_name) = sniff(bytes)?;
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(decoder_limits(limits));
@@ -72,7 +72,7 @@ fn decode_within(bytes: &[u8], limits: &Limits) -> Result<Decoded, String> {
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let exif = exif_of(&mut decoder, format, bytes);
     let picture = match (format == ImageFormat::Jpeg)
-        .then(|| jpeg::decode(bytes, (width, height)))
+        .then(|| jpeg::decode(bytes, (width, height), detail))
         .flatten()
     {
         Some(picture) => picture,
@@ -80,9 +80,9 @@ fn decode_within(bytes: &[u8], limits: &Limits) -> Result<Decoded, String> {
     };
     let mut picture = DynamicImage::ImageRgb8(picture);
     picture.apply_orientation(orientation);
-    let (width, height) = (picture.width(), picture.height());
+    let (width, height) = upright(width, height, orientation);
     Ok(Decoded {
-        pixels: Pixels::new(width, height, picture.into_rgb8().into_raw())
+        pixels: Pixels::new(picture.width(), picture.height(), picture.into_rgb8().into_raw())
             .map_err(|error| error.to_string())?,
         facts: ImageFacts {
             width,
@@ -97,6 +97,20 @@ fn decode_within(bytes: &[u8], limits: &Limits) -> Result<Decoded, String> {
         truncated: (format == ImageFormat::Jpeg && !jpeg_end::is_complete(bytes))
             .then(|| "the jpeg ends too early; what is missing is grey".into()),
     })
+}
+
+/// The sides after the orientation is applied.
+fn upright(width: u32, height: u32, orientation: Orientation) -> (u32, u32) {
+    match orientation {
+        Orientation::Rotate90
+        | Orientation::Rotate270
+        | Orientation::Rotate90FlipH
+        | Orientation::Rotate270FlipH => (height, width),
+        Orientation::NoTransforms
+        | Orientation::Rotate180
+        | Orientation::FlipHorizontal
+        | Orientation::FlipVertical => (width, height),
+    }
 }
 
 /// The format by content, or why there is none.

@@ -5,19 +5,56 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::RgbImage;
 
+use crate::pixels::Detail;
+
 /// The picture as it lies in the file, or `None` for what this decoder does not do (CMYK, arithmetic coding, lossless)
 /// or cannot read; the caller has another, which also says what is wrong. Nothing is allocated for a picture of another size
-/// than the one that the caller has checked.
-pub(super) fn decode(bytes: &[u8], size: (u32, u32)) -> Option<RgbImage> {
+/// than the one that the caller has checked. It is smaller than in the file where that leaves the detail that is needed.
+pub(super) fn decode(bytes: &[u8], size: (u32, u32), detail: Detail) -> Option<RgbImage> {
     // The library reports errors by unwinding; the message comes from the other decoder.
-    catch_unwind(AssertUnwindSafe(|| scanlines(bytes, size))).ok().flatten()
+    catch_unwind(AssertUnwindSafe(|| scanlines(bytes, size, detail))).ok().flatten()
 }
 
-fn scanlines(bytes: &[u8], (width, height): (u32, u32)) -> Option<RgbImage> {
-    let decoder = mozjpeg::Decompress::new_mem(bytes).ok()?;
+fn scanlines(bytes: &[u8], size: (u32, u32), detail: Detail) -> Option<RgbImage> {
+    let mut decoder = mozjpeg::Decompress::new_mem(bytes).ok()?;
+    let (width, height) = size;
     if decoder.size() != (width as usize, height as usize) {
         return None;
     }
-    let rgb: Vec<u8> = decoder.rgb().ok()?.read_scanlines().ok()?;
-    RgbImage::from_raw(width, height, rgb)
+    decoder.scale(eighths(size, detail));
+    let mut rows = decoder.rgb().ok()?;
+    let (width, height) = (rows.width() as u32, rows.height() as u32);
+    RgbImage::from_raw(width, height, rows.read_scanlines().ok()?)
+}
+
+/// The smallest of a whole, a half, a quarter and an eighth that leaves the detail, in eighths. The decoder knows those between
+/// as well, but not in a fast form.
+fn eighths((width, height): (u32, u32), detail: Detail) -> u8 {
+    let Detail::ShorterSide(least) = detail else { return 8 };
+    let shorter = u64::from(width.min(height));
+    let leaves_detail = |eighths: &u8| shorter * u64::from(*eighths) / 8 >= u64::from(least);
+    [1, 2, 4].into_iter().find(leaves_detail).unwrap_or(8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shorter_side_keeps_what_is_needed() {
+        let needed = Detail::ShorterSide(288);
+        for (size, expected) in [
+            ((4032, 3024), 1),
+            ((2304, 9999), 1),
+            ((9999, 2303), 2),
+            ((1152, 1152), 2),
+            ((1151, 1152), 4),
+            ((576, 576), 4),
+            ((575, 576), 8),
+            ((1, 1), 8),
+        ] {
+            assert_eq!(eighths(size, needed), expected, "{size:?}");
+            assert_eq!(eighths(size, Detail::Full), 8);
+        }
+    }
 }

@@ -8,7 +8,7 @@ use super::manifest::{RowResult, json_rows, read_manifest};
 use super::store::Store;
 use super::{Kind, Limits, decode, in_parallel, kind_of_name};
 use crate::error::{Error, Result};
-use crate::pixels::Pixels;
+use crate::pixels::{Detail, Pixels};
 
 /// Names of a manifest that is looked for inside a directory or a tar.
 const MANIFEST: &str = "captions.jsonl";
@@ -114,10 +114,10 @@ impl Pairs {
     ///
     /// # Errors
     /// [`Error::BadImage`] or [`Error::Io`] naming the image.
-    pub fn pixels(&self, i: usize) -> Result<Pixels> {
+    pub fn pixels(&self, i: usize, detail: Detail) -> Result<Pixels> {
         let image = &self.pairs[i].image;
         let bytes = self.store.read(image, &self.limits)?;
-        let decoded = decode(&bytes, &self.limits);
+        let decoded = decode(&bytes, &self.limits, detail);
         decoded
             .map(|decoded| decoded.pixels)
             .map_err(|reason| Error::BadImage { path: image.clone(), reason })
@@ -146,7 +146,7 @@ impl Pairs {
     /// Reads every image once and leaves out those that cannot be read.
     pub fn drop_unreadable(&mut self) {
         let readable: &Self = self;
-        let keep = in_parallel(self.len(), |i| readable.pixels(i).is_ok());
+        let keep = in_parallel(self.len(), |i| readable.pixels(i, Detail::Full).is_ok());
         self.retain(&keep);
         keep.iter().filter(|kept| !**kept).for_each(|_| self.skip("images cannot be read"));
     }

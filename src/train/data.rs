@@ -242,7 +242,7 @@ impl TrainingSet {
                 let (pairs, i) = places[b];
                 let mut rng = fastrand::Rng::with_seed(seeds[b]);
                 let random = (n_views > 1).then_some((augment, &mut rng));
-                view(&pairs.pixels(i)?, preprocess, random)
+                view(&pairs.pixels(i, preprocess.detail())?, preprocess, random)
             });
             let views = views.into_iter().collect::<Result<Vec<Pixels>>>()?;
             return image_input(&views, preprocess, self.device);

@@ -148,7 +148,7 @@ fn views(
     n_random: usize,
     seed: u64,
 ) -> Result<Vec<Pixels>> {
-    let picture = pairs.pixels(i)?;
+    let picture = pairs.pixels(i, preprocess.detail())?;
     // Each image has its own generator, so that the views do not depend on the number of threads.
     let mut rng = fastrand::Rng::with_seed(seed ^ (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mut made = vec![view(&picture, preprocess, None)?];
@@ -206,12 +206,13 @@ pub(super) fn keep(path: &Path, made: &Kept) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::encoder::{Filter, Resize};
+    use crate::encoder::{Filter, JpegScale, Resize};
 
     #[test]
     fn views_are_crops_of_the_picture_and_repeatable() {
         let preprocess = Preprocess {
             size: 8,
+            jpeg_scale: JpegScale::None,
             resize: Resize::Squash,
             filter: Filter::Bilinear,
             mean: [0.0; 3],

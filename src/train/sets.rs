@@ -57,8 +57,9 @@ impl ImageSet {
                     plain.to_device(self.device).to_kind(Kind::Float)
                 }
                 None => {
-                    let views =
-                        in_parallel(n, |i| view(&pairs.pixels(start + i)?, preprocess, None));
+                    let views = in_parallel(n, |i| {
+                        view(&pairs.pixels(start + i, preprocess.detail())?, preprocess, None)
+                    });
                     let views = views.into_iter().collect::<Result<Vec<_>>>()?;
                     image_input(&views, preprocess, self.device)?
                 }

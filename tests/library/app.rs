@@ -8,7 +8,7 @@ use mmsearch::library::{IndexOptions, Library, LibraryOptions, Selector};
 use mmsearch::{Error, ErrorKind, Metadata, Pixels, Query, Target};
 
 use crate::common::{BLUE, GREEN, Place, RED, picture, png};
-use crate::encoders::{Lying, Picky};
+use crate::encoders::{Broken, Lying, Picky};
 use crate::{added, check, found, ids, index, try_index, writer};
 
 #[test]
@@ -120,6 +120,34 @@ fn a_picture_that_the_encoder_refuses_costs_only_itself() {
     let report = library.index(&mut picky, &[place.photos()], &options, &mut go_on).unwrap();
     assert_eq!((report.images, report.skipped.n_total), (added(1), 2));
     assert!(report.skipped.listed[0].reason.contains("I do not like green"));
+    check(&library);
+}
+
+#[test]
+fn pictures_that_are_all_refused_do_not_end_the_run() {
+    let place = Place::new();
+    for n in 0..3 {
+        place.write(&format!("{n}.png"), png(GREEN, n));
+    }
+    let mut library = writer(&place);
+    let (options, mut go_on) = (IndexOptions::default(), |_: &_| ControlFlow::Continue(()));
+    let mut picky = Picky(FakeEncoder::default());
+    let report = library.index(&mut picky, &[place.photos()], &options, &mut go_on).unwrap();
+    assert_eq!((report.images, report.skipped.n_total), (added(0), 3));
+    check(&library);
+}
+
+/// The control: an encoder that takes nothing at all says nothing about the pictures, which are tried again.
+#[test]
+fn a_broken_encoder_ends_the_run_and_marks_no_picture() {
+    let place = Place::new();
+    place.write("a.png", png(RED, 0));
+    let mut library = writer(&place);
+    let (options, mut go_on) = (IndexOptions::default(), |_: &_| ControlFlow::Continue(()));
+    let error =
+        library.index(&mut Broken(FakeEncoder::default()), &[place.photos()], &options, &mut go_on);
+    assert!(error.unwrap_err().to_string().contains("the card is gone"));
+    assert_eq!(index(&mut library, &[place.photos()]).images, added(1));
     check(&library);
 }
 

@@ -68,6 +68,30 @@ impl Encoder for Picky {
     }
 }
 
+/// An encoder that fails on every picture.
+pub struct Broken(pub FakeEncoder);
+
+impl Encoder for Broken {
+    fn space(&self) -> &Space {
+        self.0.space()
+    }
+    fn preprocess(&self) -> &Preprocess {
+        self.0.preprocess()
+    }
+    fn logit(&self) -> &Logit {
+        self.0.logit()
+    }
+    fn encode_images(&mut self, _pictures: &[Pixels]) -> Result<Vec<Embedding>> {
+        Err(Error::Encoder { reason: "the card is gone".into() })
+    }
+    fn encode_texts(&mut self, texts: &[&str]) -> Result<Vec<Embedding>> {
+        self.0.encode_texts(texts)
+    }
+    fn reads_whole(&mut self, text: &str) -> Result<bool> {
+        self.0.reads_whole(text)
+    }
+}
+
 /// An encoder that says one dimension and gives another.
 pub struct Lying(pub FakeEncoder);
 

@@ -56,13 +56,14 @@ pub(crate) fn run(cli: &Cli, arguments: &ClassifyArgs) -> Result<Exit> {
         interrupt.flow()
     };
     let prompts = prompts(&arguments.prompt);
+    let detail = encoder.preprocess().detail();
     let classifier = Classifier::new(encoder.as_mut(), &labels, &prompts, &mut progress);
     bar.finish_and_clear();
     let (mut output, mut outcome) = (Output::new(), Exit::Done);
     let mut write_error = None;
     let done = classifier?.classify(
         &arguments.images,
-        |path| picture(path),
+        |path| picture(path, detail),
         |path, guesses| {
             if guesses.is_err() {
                 outcome = Exit::Skipped;

@@ -85,6 +85,10 @@ pub(crate) struct IndexArgs {
     #[arg(long)]
     pub(crate) prune_missing_root: bool,
 
+    /// Say at the end what the time went into
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+
     /// Print JSON Lines: one for each batch that is safely in the library, each skipped file, and the report
     #[arg(long)]
     pub(crate) json: bool,

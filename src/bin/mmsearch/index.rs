@@ -2,9 +2,12 @@
 
 use std::io;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use anyhow::Result;
-use mmsearch::library::{IndexOptions, Library, LibraryOptions, Progress, Report, Skips, Tally};
+use mmsearch::library::{
+    Busy, IndexOptions, Library, LibraryOptions, Progress, Report, Skips, Tally,
+};
 use serde::Serialize;
 
 use crate::cli::{Cli, IndexArgs};
@@ -26,7 +29,22 @@ enum Line<'a> {
     /// A file that is not searchable (`skipped`), or only in part (`truncated`).
     Skipped { status: &'static str, path: String, reason: &'a str },
     /// The end.
-    Report { images: TallyLine, texts: TallyLine, skipped: u64, truncated: u64 },
+    Report { images: TallyLine, texts: TallyLine, skipped: u64, truncated: u64, busy: BusyLine },
+}
+
+/// What the time went into, in seconds; the stages are those of [`Busy`].
+#[derive(Serialize)]
+struct BusyLine {
+    scan: f64,
+    read: f64,
+    decode: f64,
+    resize: f64,
+    wait: f64,
+    encode: f64,
+    write: f64,
+    snapshot: f64,
+    total: f64,
+    threads: usize,
 }
 
 #[derive(Serialize)]
@@ -71,6 +89,9 @@ pub(crate) fn run(cli: &Cli, arguments: &IndexArgs) -> Result<Exit> {
         write_report(&mut output, &report)?;
     } else {
         tell_report(&report);
+        if arguments.verbose {
+            tell_busy(&report.busy);
+        }
     }
     output.flush()?;
     Ok(if report.is_clean() { Exit::Done } else { Exit::Skipped })
@@ -92,7 +113,25 @@ fn write_report(output: &mut Output, report: &Report) -> io::Result<()> {
     }
     let (images, texts) = (tally_line(&report.images), tally_line(&report.texts));
     let (skipped, truncated) = (report.skipped.n_total, report.truncated.n_total);
-    output.json(&Line::Report { images, texts, skipped, truncated })
+    let busy = busy_line(&report.busy);
+    output.json(&Line::Report { images, texts, skipped, truncated, busy })
+}
+
+fn busy_line(busy: &Busy) -> BusyLine {
+    // Milliseconds are all that means anything.
+    let seconds = |spent: Duration| spent.as_millis() as f64 / 1000.0;
+    BusyLine {
+        scan: seconds(busy.scan),
+        read: seconds(busy.read),
+        decode: seconds(busy.decode),
+        resize: seconds(busy.resize),
+        wait: seconds(busy.wait),
+        encode: seconds(busy.encode),
+        write: seconds(busy.write),
+        snapshot: seconds(busy.snapshot),
+        total: seconds(busy.total),
+        threads: busy.n_threads,
+    }
 }
 
 fn tally_line(tally: &Tally) -> TallyLine {
@@ -107,6 +146,19 @@ fn tell_report(report: &Report) {
     }
     tell_skips("skipped", &report.skipped);
     tell_skips("ends too early, indexed as far as it goes", &report.truncated);
+}
+
+/// The bottleneck is what the seconds are in.
+fn tell_busy(busy: &Busy) {
+    let line = busy_line(busy);
+    let BusyLine { scan, read, decode, resize, wait, encode, write, snapshot, total, threads } =
+        line;
+    tell(&format!(
+        "busy, of {total:.2} s: scan {scan:.2}, encode {encode:.2}, write {write:.2}, snapshot {snapshot:.2}, waiting for pictures {wait:.2}"
+    ));
+    tell(&format!(
+        "beside that, in all on {threads} threads: read {read:.2}, decode {decode:.2}, resize {resize:.2}"
+    ));
 }
 
 fn summary(tally: &Tally) -> String {

@@ -4,20 +4,20 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use mmsearch::media::{self, Limits};
-use mmsearch::{Error, Pixels, Result};
+use mmsearch::{Detail, Error, Pixels, Result};
 
 use crate::exit::tell;
 
 /// The picture in a file, or in standard input where the file is `-`. That a part of it is missing is a warning.
-pub(crate) fn picture(path: &Path) -> Result<Pixels> {
+pub(crate) fn picture(path: &Path, detail: Detail) -> Result<Pixels> {
     let limits = Limits::default();
     let decoded = match is_stdin(path) {
         true => {
             let bytes = stdin(limits.max_file_bytes)?;
             let bad = |reason| Error::BadImage { path: path.into(), reason };
-            media::decode(&bytes, &limits).map_err(bad)?
+            media::decode(&bytes, &limits, detail).map_err(bad)?
         }
-        false => media::read_picture(path, &limits)?,
+        false => media::read_picture(path, &limits, detail)?,
     };
     if let Some(reason) = decoded.truncated {
         tell(&format!("warning: {}: {reason}", path.display()));

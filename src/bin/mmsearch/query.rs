@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use mmsearch::library::Library;
-use mmsearch::{Error, Hit, ItemId, Query, Target, Term};
+use mmsearch::{Detail, Error, Hit, ItemId, Query, Target, Term};
 use serde::Serialize;
 
 use crate::cli::{Cli, QueryArgs, TermArgs, To};
@@ -47,18 +47,19 @@ struct ImageLine {
 
 pub(crate) fn run(cli: &Cli, arguments: &QueryArgs) -> Result<Exit> {
     let mut library = Library::open(&place::library(cli)?)?;
-    let term = term(&arguments.term)?;
+    check(&arguments.term)?;
     let to = match arguments.to {
         To::Image => Target::Image,
         To::Text => Target::Text,
         To::Any => Target::Any,
     };
-    let query = Query { term, to, k: arguments.k.into(), exact: arguments.exact };
     if library.space()?.is_none() {
         tell("mmsearch: the library is empty; fill it with `mmsearch index`");
         return Ok(Exit::NothingFound);
     }
     let mut encoder = load_encoder(cli)?;
+    let term = term(&arguments.term, encoder.preprocess().detail())?;
+    let query = Query { term, to, k: arguments.k.into(), exact: arguments.exact };
     if let Term::Text(text) = &query.term
         && !encoder.reads_whole(text)?
     {
@@ -79,16 +80,21 @@ pub(crate) fn run(cli: &Cli, arguments: &QueryArgs) -> Result<Exit> {
     Ok(if hits.is_empty() { Exit::NothingFound } else { Exit::Done })
 }
 
-fn term(arguments: &TermArgs) -> Result<Term> {
+/// What can be refused before the model is loaded.
+fn check(arguments: &TermArgs) -> Result<()> {
+    let reason = match (&arguments.text, &arguments.image) {
+        (Some(text), _) if text.trim().is_empty() => "the text to look for is empty",
+        (None, None) => "say --text TEXT or --image FILE",
+        (Some(_), _) | (None, Some(_)) => return Ok(()),
+    };
+    Err(Error::BadQuery { reason: reason.into() }.into())
+}
+
+/// A photo is decoded as it is for the index, so that it finds itself with a score of 1.
+fn term(arguments: &TermArgs, detail: Detail) -> Result<Term> {
     match (&arguments.text, &arguments.image) {
-        (Some(text), _) if text.trim().is_empty() => {
-            Err(Error::BadQuery { reason: "the text to look for is empty".into() }.into())
-        }
-        (Some(text), _) => Ok(Term::Text(text.clone())),
-        (None, Some(path)) => Ok(Term::Image(picture(path)?)),
-        (None, None) => {
-            Err(Error::BadQuery { reason: "say --text TEXT or --image FILE".into() }.into())
-        }
+        (None, Some(path)) => Ok(Term::Image(picture(path, detail)?)),
+        (text, _) => Ok(Term::Text(text.clone().unwrap_or_default())),
     }
 }
 

@@ -4,13 +4,15 @@ use super::{
     CONFIG_VERSION, Head, ImageTower, Logit, Mobilenet, ModelConfig, Resnet, TextTower,
     TokenizerConfig, Vit, VitPooling,
 };
-use crate::encoder::Preprocess;
 use crate::encoder::tower::REDUCTION;
+use crate::encoder::{JpegScale, Preprocess};
 
 /// The largest size that any field may claim; refuses absurd files.
 const MAX_SIZE: i64 = 1 << 20;
 /// The largest side of a picture that a tower reads.
 const MAX_SIDE: i64 = 1 << 12;
+/// The largest factor of scaled decoding: more is never scaled, which has a name of its own.
+const MAX_FACTOR: f32 = 16.0;
 /// The largest number of blocks.
 pub(crate) const MAX_BLOCKS: i64 = 1 << 10;
 
@@ -86,6 +88,13 @@ impl ModelConfig {
 
 fn preprocess(preprocess: &Preprocess) -> Checked {
     within("preprocess.size", i64::from(preprocess.size), 1, MAX_SIDE)?;
+    match preprocess.jpeg_scale {
+        // Below 1 a picture would be made smaller than the input and larger again.
+        JpegScale::AtLeast(factor) if !(1.0..=MAX_FACTOR).contains(&factor) => {
+            return Err(format!("preprocess.jpeg_scale is {factor}, expected 1..={MAX_FACTOR}"));
+        }
+        JpegScale::AtLeast(_) | JpegScale::None => {}
+    }
     if !preprocess.mean.iter().all(|mean| mean.is_finite())
         || !preprocess.std.iter().all(|std| *std > 0.0 && std.is_finite())
     {

@@ -14,7 +14,7 @@ use crate::encoder::config::{
     TextSight, TextTower, Transformer, Vit, VitPooling,
 };
 use crate::encoder::files::read_json;
-use crate::encoder::{Filter, Preprocess, Resize};
+use crate::encoder::{Filter, JpegScale, Preprocess, Resize};
 use crate::error::{Error, Result};
 
 #[derive(Deserialize)]
@@ -245,6 +245,7 @@ impl Processor {
         }
         Ok(Preprocess {
             size: u32::try_from(size).map_err(|_| format!("size is {size}"))?,
+            jpeg_scale: JpegScale::USUAL,
             resize,
             filter: match self.resample {
                 Some(2) => Filter::Bilinear,

@@ -14,7 +14,7 @@ use crate::encoder::config::{
     Resnet, TextSight, TextTower, Transformer, Vit, VitPooling,
 };
 use crate::encoder::files::read_json;
-use crate::encoder::{Filter, Preprocess, Resize};
+use crate::encoder::{Filter, JpegScale, Preprocess, Resize};
 use crate::error::{Error, Result};
 
 const NORM_EPS: f64 = 1e-5;
@@ -225,6 +225,7 @@ fn transformer(text: &Text, activation: Activation) -> Transformer {
 fn preprocess(processor: &Processor, size: i64) -> std::result::Result<Preprocess, String> {
     Ok(Preprocess {
         size: u32::try_from(size).map_err(|_| format!("vision_cfg.image_size is {size}"))?,
+        jpeg_scale: JpegScale::USUAL,
         resize: match processor.resize_mode.as_deref() {
             None | Some("shortest") => Resize::ShortestEdgeCrop,
             Some("squash") => Resize::Squash,

@@ -1,9 +1,6 @@
 //! Every file is made here: drawn and encoded, or written byte by byte where no encoder writes such a thing.
 
-use image::codecs::gif::GifEncoder;
-use image::codecs::jpeg::JpegEncoder;
-use image::codecs::png::PngEncoder;
-use image::codecs::webp::WebPEncoder;
+use image::codecs::{gif::GifEncoder, jpeg::JpegEncoder, png::PngEncoder, webp::WebPEncoder};
 use image::{Frame, ImageBuffer, ImageEncoder, Luma, LumaA, Pixel, Rgb, Rgba, RgbaImage};
 use proptest::prelude::*;
 
@@ -13,11 +10,11 @@ use crate::media::exif::block;
 const LIMITS: Limits = Limits { max_file_bytes: 1 << 20, max_pixels: 1_000_000 };
 
 fn decoded(bytes: &[u8]) -> Decoded {
-    decode(bytes, &LIMITS).unwrap()
+    decode(bytes, &LIMITS, Detail::Full).unwrap()
 }
 
 fn refused(bytes: &[u8]) -> String {
-    decode(bytes, &LIMITS).unwrap_err()
+    decode(bytes, &LIMITS, Detail::Full).unwrap_err()
 }
 
 fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
@@ -437,28 +434,29 @@ fn claims(width: u16, height: u16) -> [(&'static str, Vec<u8>); 8] {
 fn a_claim_of_too_many_pixels_is_refused_before_they_are_allocated() {
     let limits = Limits::default();
     for ((name, bomb), (_, small)) in claims(16_383, 16_382).into_iter().zip(claims(16, 16)) {
-        let reason = decode(&bomb, &limits).unwrap_err();
+        let reason = decode(&bomb, &limits, Detail::Full).unwrap_err();
         let expected = "too large: 16383×16382 pixels, the limit is 100000000 in all";
         assert_eq!(reason, expected, "{name}");
         // The same file with a modest claim fails for what it lacks, if at all.
-        if let Err(reason) = decode(&small, &limits) {
+        if let Err(reason) = decode(&small, &limits, Detail::Full) {
             assert!(!reason.contains("too large"), "{name}: {reason}");
         }
     }
 }
 
+fn reason_within(png: &[u8], max_pixels: u64) -> Option<String> {
+    decode(png, &Limits { max_pixels, ..LIMITS }, Detail::Full).err()
+}
+
 #[test]
 fn the_limits_are_those_given() {
     let png = encoded(&noise(100, 100).into(), ImageFormat::Png);
-    let within = |max_pixels| decode(&png, &Limits { max_pixels, ..LIMITS }).map(|_| ());
-    assert_eq!(within(10_000), Ok(()));
-    assert!(within(9_999).unwrap_err().starts_with("too large: 100×100 pixels"));
-
+    assert_eq!(reason_within(&png, 10_000), None);
+    assert!(reason_within(&png, 9_999).unwrap().starts_with("too large: 100×100 pixels"));
     let deep: DynamicImage = ImageBuffer::from_pixel(100, 100, Rgba([0u16, 0, 0, 0xFFFF])).into();
     let png = encoded(&deep, ImageFormat::Png);
-    let within = |max_pixels| decode(&png, &Limits { max_pixels, ..LIMITS }).map(|_| ());
-    assert_eq!(within(20_000), Ok(()));
-    assert!(within(19_999).unwrap_err().contains("80000 bytes of samples"));
+    assert_eq!(reason_within(&png, 20_000), None);
+    assert!(reason_within(&png, 19_999).unwrap().contains("80000 bytes of samples"));
 }
 
 #[test]
@@ -488,7 +486,7 @@ proptest! {
             let position = index.index(bytes.len());
             bytes[position] = byte;
         }
-        match decode(&bytes, &LIMITS) {
+        match decode(&bytes, &LIMITS, Detail::Full) {
             Ok(found) => {
                 let n_pixels = u64::from(found.facts.width) * u64::from(found.facts.height);
                 prop_assert!(n_pixels <= LIMITS.max_pixels);
