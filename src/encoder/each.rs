@@ -12,7 +12,8 @@ pub(crate) type Outcomes = Vec<std::result::Result<Embedding, String>>;
 /// An encoder that fails on a batch is asked for each input alone, so that one odd picture costs only itself.
 ///
 /// # Errors
-/// The encoder's, if it fails on every input of a batch: then it is not the inputs that are odd.
+/// The encoder's, if it fails on every input of a batch: then it is not the inputs that are odd. [`Error::EncoderGone`]
+/// at once, which says nothing about any input.
 pub(crate) fn encode_each<T>(
     encoder: &mut dyn Encoder,
     inputs: &[T],
@@ -22,14 +23,17 @@ pub(crate) fn encode_each<T>(
         return Ok(Vec::new());
     }
     let dim = encoder.space().dim;
-    if let Ok(embeddings) = encode(encoder, inputs) {
-        return of_this_space(embeddings, inputs.len(), dim);
+    match encode(encoder, inputs) {
+        Ok(embeddings) => return of_this_space(embeddings, inputs.len(), dim),
+        Err(gone @ Error::EncoderGone { .. }) => return Err(gone),
+        Err(_) => {}
     }
     let mut outcomes = Vec::with_capacity(inputs.len());
     let mut last_error = None;
     for input in inputs.chunks(1) {
         outcomes.push(match encode(encoder, input) {
             Ok(embeddings) => of_this_space(embeddings, 1, dim)?.swap_remove(0),
+            Err(gone @ Error::EncoderGone { .. }) => return Err(gone),
             Err(error) => {
                 let reason = error.to_string();
                 last_error = Some(error);
