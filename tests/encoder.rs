@@ -133,7 +133,7 @@ mod real {
     use serde_json::Value;
 
     const ENCODER: &str = env!("CARGO_BIN_EXE_mmsearch-encoder");
-    const N_PHOTOS: u64 = 600;
+    const N_PHOTOS: u64 = 160;
 
     /// An `index` with the model inside that has committed its first batch.
     fn indexing(place: &Place) -> (Child, impl Iterator<Item = u64> + use<>) {

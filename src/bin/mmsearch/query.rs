@@ -59,7 +59,7 @@ pub(crate) fn run(cli: &Cli, arguments: &QueryArgs) -> Result<Exit> {
         To::Any => Target::Any,
     };
     let query = Query { term, to, k: arguments.k.into(), exact: arguments.exact };
-    if library.space()?.is_none() {
+    if library.is_empty()? {
         tell("mmsearch: the library is empty; fill it with `mmsearch index`");
         return Ok(Exit::NothingFound);
     }
