@@ -13,13 +13,15 @@ ROUNDS ?= 3
 BIN := $(or $(CARGO_TARGET_DIR),target)/release/mmsearch
 CARGO_BUILD := cargo build --release
 
-.PHONY: demo build setup test check install uninstall bench bench-encode bench-index golden training-data model ablations families parity clean
+.PHONY: demo build setup test check install uninstall bench bench-encode bench-index bench-query golden training-data model ablations families parity clean
 
 demo: build ## Index the drawn pictures of the repository and search them
 	@scripts/demo $(BIN)
 
-build: setup ## Build the program
-	$(CARGO_BUILD)
+# Features belong to a whole build, and whatever is built with libtorch loads it; so the program is built without.
+build: setup ## Build the program, and the encoder that it starts
+	$(CARGO_BUILD) --bin mmsearch-encoder
+	$(CARGO_BUILD) --no-default-features --features cli --bin mmsearch
 
 # Says what is missing before anything is downloaded or compiled.
 setup: ## Fetch libtorch once, into a cache folder of the user
@@ -35,6 +37,7 @@ check: setup ## What a pull request must pass: format, lints, tests, documentati
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings
 	cargo clippy --release --no-default-features --all-targets -- -D warnings
+	cargo clippy --release --no-default-features --features cli --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps
 	scripts/test
 
@@ -73,6 +76,19 @@ bench-index: build .venv/onnx ## Whole runs of `index` beside PyTorch and ONNX R
 	$(PYTHON) scripts/camera_photos.py "$(SHARED)/data/flickr8k/val.tar" $(CAMERA) run/camera
 	rm -rf run/small && mkdir -p run/small && tar xf "$(SHARED)/data/flickr8k/train.tar" -C run/small $$(tar tf "$(SHARED)/data/flickr8k/train.tar" | grep jpg | sort | head -$(SMALL))
 	PYTHONPATH=scripts $(PYTHON) scripts/bench_index.py $(BIN) $(ENCODE_BENCH) "$(SHARED)/weights/bpe_simple_vocab_16e6.txt.gz" run/camera run/small --rounds $(ROUNDS)
+
+# How many pictures the library of bench-query has.
+PICTURES ?= 100000
+QUERY_BENCH = "$$(ls -t $(dir $(BIN))deps/query-* | grep -v '\.d$$' | head -1)"
+.venv/faiss: .venv/families
+	.venv/bin/pip install -q faiss-cpu
+	touch $@
+
+# The bench is built first: it may put a program with libtorch in the place of the one to be measured.
+bench-query: setup .venv/faiss ## A text query beside open_clip and faiss, from starting a process and in one that stays
+	cargo bench --bench query --no-run
+	$(MAKE) build
+	PYTHONPATH=scripts $(PYTHON) scripts/bench_query.py $(QUERY_BENCH) $(BIN) run/bench-query-$(PICTURES) $(PICTURES)
 
 # ---- making the model; needs the photos of SHARED, which are not part of the repository ----
 RUN ?= run/mini

@@ -22,7 +22,8 @@ fn main() {
     } else {
         "$ORIGIN"
     };
-    // The installed layout (PREFIX/bin beside PREFIX/lib/mmsearch) first, then the place of the build.
+    // The installed layout first (the encoder lies in PREFIX/lib/mmsearch with its libraries), then the place of the build.
+    println!("cargo:rustc-link-arg=-Wl,-rpath,{origin}");
     println!("cargo:rustc-link-arg=-Wl,-rpath,{origin}/../lib/mmsearch");
     println!("cargo:rustc-link-arg=-Wl,-rpath,{lib}");
 }

@@ -177,6 +177,18 @@ pub enum Error {
         /// The first line of what it said.
         reason: String,
     },
+    /// The process that should encode cannot be used.
+    #[error("no encoder: {reason}")]
+    NoEncoder {
+        /// Why not, and what to do.
+        reason: String,
+    },
+    /// The process that encodes ended, or stopped making sense.
+    #[error("the encoder stopped working: {reason}; what was committed stays")]
+    EncoderGone {
+        /// How it ended.
+        reason: String,
+    },
     /// The caller's cancel callback said stop; what was committed stays.
     #[error("cancelled; what was committed stays")]
     Cancelled,
@@ -215,11 +227,12 @@ impl Error {
             Self::Catalog { corrupt: true, .. } | Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Catalog { corrupt: false, .. } => ErrorKind::Io,
             Self::NotACatalog { .. } | Self::NewerCatalog { .. } => ErrorKind::Mismatch,
-            Self::ModelMismatch { .. } | Self::Dimension { .. } | Self::BadModel { .. } => {
-                ErrorKind::Mismatch
-            }
+            Self::ModelMismatch { .. } | Self::Dimension { .. } => ErrorKind::Mismatch,
+            Self::BadModel { .. } | Self::NoEncoder { .. } => ErrorKind::Mismatch,
             Self::Cancelled => ErrorKind::Cancelled,
-            Self::BadEmbedding { .. } | Self::Encoder { .. } => ErrorKind::Bug,
+            Self::BadEmbedding { .. } | Self::Encoder { .. } | Self::EncoderGone { .. } => {
+                ErrorKind::Bug
+            }
         }
     }
 }

@@ -68,6 +68,28 @@ fn index_then_query_in_every_direction() {
 }
 
 #[test]
+fn timings_name_the_steps_and_leave_the_answer_alone() {
+    let place = three_photos();
+    run(&place, &["index", "photos"]);
+    let query = ["query", "--text", "red", "--json"];
+    let (code, plain, _) = run(&place, &query);
+    let (timed_code, timed, stderr) = run(&place, &[&query[..], &["--timings"]].concat());
+    assert_eq!((code, plain), (timed_code, timed));
+    let rows: Vec<(&str, f64)> = stderr
+        .lines()
+        .map(|line| {
+            let (name, took) = line.split_at(14);
+            (name.trim(), took.trim().strip_suffix(" ms").unwrap().parse().unwrap())
+        })
+        .collect();
+    let names: Vec<&str> = rows.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["library", "input", "encoder start", "encode", "search", "rows", "all"]);
+    let steps: f64 = rows[..6].iter().map(|(_, took)| took).sum();
+    // Each is rounded to a tenth.
+    assert!((steps - rows[6].1).abs() < 1.0, "{stderr}");
+}
+
+#[test]
 fn a_second_run_reads_nothing() {
     let place = three_photos();
     let tar = place.tar("t.tar", &[("m.png", png(RED, 3))]);

@@ -73,6 +73,15 @@ impl View<'_> {
         )
     }
 
+    /// Whether a space has any embedding; needs no counting.
+    pub(crate) fn has_embeddings(&self, space: SpaceId) -> Result<bool> {
+        let n = self.count(
+            "SELECT EXISTS (SELECT 1 FROM embeddings WHERE space_id = ?1)",
+            params![space.0],
+        )?;
+        Ok(n > 0)
+    }
+
     /// Calls `visit` with every embedding of a modality that is newer than a generation, or with the reason
     /// why its row is damaged; in the order of keys.
     pub(crate) fn each_embedding(

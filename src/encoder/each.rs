@@ -14,7 +14,8 @@ pub(crate) type Outcomes = Vec<std::result::Result<Embedding, String>>;
 /// plain one: one that does not take that either is broken, and says nothing about the pictures.
 ///
 /// # Errors
-/// The encoder's, if it fails on a plain picture too, or has no memory for a single one.
+/// The encoder's, if it fails on a plain picture too, or has no memory for a single one; [`Error::EncoderGone`] at once, which
+/// says nothing about any picture.
 pub(crate) fn encode_each_image(
     encoder: &mut dyn Encoder,
     pictures: &[Pixels],
@@ -42,13 +43,16 @@ fn encode_each<T>(
         return Ok(Vec::new());
     }
     let dim = encoder.space().dim;
-    if let Ok(embeddings) = encode(encoder, inputs) {
-        return of_this_space(embeddings, inputs.len(), dim);
+    match encode(encoder, inputs) {
+        Ok(embeddings) => return of_this_space(embeddings, inputs.len(), dim),
+        Err(gone @ Error::EncoderGone { .. }) => return Err(gone),
+        Err(_) => {}
     }
     let mut outcomes = Vec::with_capacity(inputs.len());
     for input in inputs.chunks(1) {
         outcomes.push(match encode(encoder, input) {
             Ok(embeddings) => of_this_space(embeddings, 1, dim)?.swap_remove(0),
+            Err(gone @ Error::EncoderGone { .. }) => return Err(gone),
             // Another input might not have fitted either; this one will when there is more room.
             Err(error) if is_out_of_memory(&error) => return Err(error),
             Err(error) => Err(error.to_string()),

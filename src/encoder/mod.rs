@@ -8,6 +8,7 @@ pub(crate) mod each;
 mod fake;
 mod logit;
 mod preprocess;
+pub mod remote;
 
 #[cfg(feature = "torch")]
 pub(crate) mod checkpoint;

@@ -34,7 +34,7 @@ use crate::catalog::{Catalog, StoredSpace};
 use crate::encoder::{Fingerprint, Space};
 use crate::error::{Error, Result};
 use crate::index::GRAPH_THRESHOLD;
-use crate::item::{Item, ItemId, Modality};
+use crate::item::{Item, ItemId};
 
 use self::lock::WriterLock;
 use self::snapshots::Snapshots;
@@ -106,6 +106,17 @@ impl Library {
         Ok(self.catalog.view().space()?.map(public))
     }
 
+    /// Whether there is nothing to find, so that no encoder is needed to search.
+    ///
+    /// # Errors
+    /// [`Error::Catalog`].
+    pub fn is_empty(&self) -> Result<bool> {
+        match self.catalog.view().space()? {
+            Some(space) => self.holds_nothing(&space),
+            None => Ok(true),
+        }
+    }
+
     /// The item of this identity.
     ///
     /// # Errors
@@ -161,13 +172,7 @@ impl Library {
     }
 
     fn holds_nothing(&self, space: &StoredSpace) -> Result<bool> {
-        let view = self.catalog.view();
-        for modality in Modality::ALL {
-            if view.n_embeddings(space.id, modality, 0)? > 0 {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        Ok(!self.catalog.view().has_embeddings(space.id)?)
     }
 
     /// The library's space, which becomes that of the encoder if the library is empty.

@@ -7,11 +7,11 @@
 #![allow(unreachable_pub, reason = "the modules are parts of this program")]
 
 mod hub;
+mod interrupt;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::{Arc, Barrier};
+use std::process::{Command, Output};
 
 use hub::{Asked, COMMIT, Faults, Files, Server, sha256};
 use tempfile::TempDir;
@@ -38,7 +38,11 @@ impl User {
 
     /// The program with the real import.
     fn mmsearch(&self, endpoint: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mmsearch"));
+        self.command(env!("CARGO_BIN_EXE_mmsearch").as_ref(), endpoint)
+    }
+
+    fn command(&self, program: &Path, endpoint: &str) -> Command {
+        let mut command = Command::new(program);
         // Only what is set here: no proxy, no token and no directory of whoever runs the tests.
         command.env_clear();
         if let Some(path) = std::env::var_os("LD_LIBRARY_PATH") {
@@ -319,30 +323,6 @@ fn a_refusal_says_what_to_do() {
 }
 
 #[test]
-fn ctrl_c_keeps_what_has_arrived() {
-    let (hub, store) = tiny().serve();
-    let user = User::new();
-    let both = Arc::new(Barrier::new(2));
-    hub.break_it(Faults { pause: Some((70_001, Arc::clone(&both))), ..Faults::default() });
-    let mut command = user.mmsearch(&format!("http://{}", hub.address));
-    command.env("MMSEARCH_FAKE_ENCODER", "1").args(["model", "pull", "someone/tiny"]);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    both.wait();
-    let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-    both.wait();
-    let (code, _, stderr) = told(child.wait_with_output().unwrap());
-    assert_eq!(code, 130, "{stderr}");
-    assert_eq!(names(&user.models()), [""; 0]);
-    store.forget();
-    assert_eq!(user.pull_from(&hub).0, 0);
-    // The control: what was kept was used, unless the program stopped before it read anything.
-    let part = ranges(&store).remove(0);
-    assert!(part.is_none_or(|range| range.starts_with("bytes=")));
-    assert_eq!(fs::read(user.models().join("tiny/model.safetensors")).unwrap(), weights());
-}
-
-#[test]
 fn a_file_that_cannot_be_checked_is_not_downloaded() {
     let (hub, store) = tiny().serve();
     let user = User::new();
@@ -479,16 +459,16 @@ fn what_cannot_be_imported_leaves_no_model() {
     assert_eq!(names(&user.models()), [""; 0]);
 }
 
-/// What is said before anything is downloaded.
-#[cfg(not(feature = "torch"))]
 #[test]
-fn a_build_without_libtorch_asks_nobody() {
+fn without_the_encoder_nobody_is_asked() {
     let (hub, _store) = tiny().serve();
     let user = User::new();
-    let mut command = user.mmsearch(&format!("http://{}", hub.address));
+    let program = user.dir.path().join("mmsearch");
+    fs::copy(env!("CARGO_BIN_EXE_mmsearch"), &program).unwrap();
+    let mut command = user.command(&program, &format!("http://{}", hub.address));
     let (code, _, stderr) = told(command.args(["model", "pull", "someone/tiny"]).output().unwrap());
     assert_eq!(code, 7, "{stderr}");
-    assert!(stderr.contains("torch") && hub.asked().is_empty(), "{stderr}");
+    assert!(stderr.contains("no mmsearch-encoder") && hub.asked().is_empty(), "{stderr}");
 }
 
 #[test]

@@ -13,10 +13,10 @@ use serde::Serialize;
 use crate::cli::{ClassifyArgs, Cli, LabelsArgs};
 use crate::eval::prompts;
 use crate::exit::{Exit, tell};
-use crate::model::load_encoder;
 use crate::output::{Output, PathLine, escaped, escaped_text};
 use crate::picture::{is_stdin, picture, stdin};
 use crate::progress::{Interrupt, counting_bar};
+use crate::worker::load_encoder;
 
 /// A line of `--json`.
 #[derive(Serialize)]

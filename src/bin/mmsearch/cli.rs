@@ -20,12 +20,10 @@ pub(crate) struct Cli {
     pub(crate) model: Option<String>,
 
     /// Where the model runs
-    #[cfg(feature = "torch")]
     #[arg(long, global = true, value_enum, default_value_t = DeviceArg::Cpu)]
     pub(crate) device: DeviceArg,
 
     /// The numbers the model computes in; they are a part of what a library was made with
-    #[cfg(feature = "torch")]
     #[arg(long, global = true, value_enum, default_value_t = PrecisionArg::F32)]
     pub(crate) precision: PrecisionArg,
 
@@ -33,7 +31,6 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-#[cfg(feature = "torch")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DeviceArg {
     /// The processor
@@ -44,7 +41,6 @@ pub(crate) enum DeviceArg {
     Mps,
 }
 
-#[cfg(feature = "torch")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PrecisionArg {
     /// 32 bits
@@ -64,7 +60,6 @@ pub(crate) enum Command {
     Check(CheckArgs),
     Reindex(ReindexArgs),
     Model(ModelArgs),
-    #[cfg(feature = "torch")]
     Train(TrainArgs),
     Eval(EvalArgs),
     Classify(ClassifyArgs),
@@ -115,6 +110,10 @@ pub(crate) struct QueryArgs {
     /// Print JSON Lines: one for each hit
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Say on stderr where the time went: a line for each step
+    #[arg(long)]
+    pub(crate) timings: bool,
 }
 
 #[derive(Args, Debug)]
@@ -205,14 +204,12 @@ pub(crate) enum ModelCommand {
     },
     Pull(PullArgs),
     /// What a model is made of
-    #[cfg(feature = "torch")]
     Info {
         /// Print one line of JSON
         #[arg(long)]
         json: bool,
     },
     /// Make a model out of a downloaded checkpoint: CLIP or SigLIP in the layout of transformers, or OpenCLIP's
-    #[cfg(feature = "torch")]
     Import {
         /// The directory with config.json or open_clip_config.json
         #[arg(value_name = "DIR")]
@@ -223,7 +220,6 @@ pub(crate) enum ModelCommand {
         name: Option<String>,
     },
     /// Compare a model with the values that its golden file says it must give
-    #[cfg(feature = "torch")]
     Verify {
         /// Print one line of JSON
         #[arg(long)]
@@ -251,7 +247,6 @@ pub(crate) struct PullArgs {
 ///
 /// Every epoch is measured on the recipe's val pairs; the best epoch's model is in OUT/model. After Ctrl-C, --resume
 /// goes on after the last whole epoch.
-#[cfg(feature = "torch")]
 #[derive(Args, Debug)]
 pub(crate) struct TrainArgs {
     /// A recipe, as in recipes/ [default: one that adapts --model to --pairs]

@@ -5,15 +5,16 @@ use std::ops::ControlFlow;
 use anyhow::Result;
 use indicatif::ProgressBar;
 use mmsearch::encoder::Encoder;
-use mmsearch::eval::{DEFAULT_PROMPT, Recall, Retrieval, ZeroShot, evaluate, evaluate_labels};
+use mmsearch::eval::{DEFAULT_PROMPT, Retrieval, ZeroShot, evaluate, evaluate_labels};
 use mmsearch::media::{Limits, PairSource, Pairs};
 use serde::Serialize;
 
 use crate::cli::{Cli, EvalArgs};
 use crate::exit::{Exit, tell};
-use crate::model::load_encoder;
 use crate::output::Output;
 use crate::progress::{Interrupt, counting_bar};
+use crate::recall::{HEADER, RecallLine, recall_row};
+use crate::worker::load_encoder;
 
 /// The figures in JSON.
 #[derive(Serialize)]
@@ -24,24 +25,6 @@ struct EvalLine<'a> {
     model: &'a str,
     fingerprint: &'a str,
     split: Option<&'a str>,
-}
-
-/// One direction; recalls are percentages.
-#[derive(Serialize)]
-pub(crate) struct RecallLine {
-    r1: f64,
-    r5: f64,
-    r10: f64,
-    median_rank: f64,
-    mean_rank: f64,
-    queries: usize,
-}
-
-impl From<&Recall> for RecallLine {
-    fn from(recall: &Recall) -> Self {
-        let Recall { r1, r5, r10, median_rank, mean_rank, queries } = *recall;
-        Self { r1, r5, r10, median_rank, mean_rank, queries }
-    }
 }
 
 /// The figures of `--labels` in JSON; shares are percentages.
@@ -146,15 +129,4 @@ fn show_zero_shot(
 /// What classes are called: as asked for, or as usual.
 pub(crate) fn prompts(asked: &[String]) -> Vec<String> {
     if asked.is_empty() { vec![DEFAULT_PROMPT.into()] } else { asked.to_vec() }
-}
-
-/// Above rows of [`recall_row`].
-pub(crate) const HEADER: &str = "                R@1    R@5   R@10  median    mean  queries";
-
-/// A direction as a row of the table.
-pub(crate) fn recall_row(direction: &str, recall: &Recall) -> String {
-    let Recall { r1, r5, r10, median_rank, mean_rank, queries } = recall;
-    format!(
-        "{direction}  {r1:5.1}  {r5:5.1}  {r10:5.1}  {median_rank:6.1}  {mean_rank:6.1}  {queries:7}"
-    )
 }

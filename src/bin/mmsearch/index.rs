@@ -12,10 +12,10 @@ use serde::Serialize;
 
 use crate::cli::{Cli, IndexArgs};
 use crate::exit::{Exit, tell};
-use crate::model::load_encoder;
 use crate::output::{Output, escaped};
 use crate::place;
 use crate::progress::{Bar, Interrupt, stage_name};
+use crate::worker::load_encoder;
 
 /// How many skipped files are named for people; `--json` names more.
 const MAX_TOLD: usize = 20;

@@ -1,4 +1,6 @@
 //! `mmsearch`, the program: arguments in, one call of the library, results on stdout, all else on stderr.
+//!
+//! Nothing here names what is behind the feature `torch`: libtorch is loaded by `mmsearch-encoder` alone.
 
 mod available;
 mod check;
@@ -10,20 +12,19 @@ mod exit;
 mod forget;
 mod hub;
 mod index;
-mod model;
-#[cfg(feature = "torch")]
-mod models;
 mod output;
 mod picture;
 mod place;
 mod progress;
 mod pull;
 mod query;
+mod recall;
 mod reindex;
 mod status;
-#[cfg(feature = "torch")]
-mod train;
+mod timings;
+mod worker;
 
+use std::env::args_os;
 use std::panic::catch_unwind;
 use std::process::ExitCode;
 
@@ -31,6 +32,7 @@ use clap::Parser;
 
 use crate::cli::{Cli, Command, ModelCommand};
 use crate::exit::Exit;
+use crate::worker::become_worker;
 
 fn main() -> ExitCode {
     // A panic of libtorch or of a decoder becomes an error where it is caught, and that is told in one line.
@@ -50,9 +52,8 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Forget(arguments) => forget::run(cli, arguments),
         Command::Check(arguments) => check::run(cli, arguments),
         Command::Reindex(arguments) => reindex::run(cli, arguments),
-        Command::Model(arguments) => run_model(cli, &arguments.command),
-        #[cfg(feature = "torch")]
-        Command::Train(arguments) => train::run(cli, arguments),
+        Command::Model(arguments) => run_model(&arguments.command),
+        Command::Train(_) => Err(become_worker(args_os().skip(1)).into()),
         Command::Eval(arguments) => eval::run(cli, arguments),
         Command::Classify(arguments) => classify::run(cli, arguments),
         Command::Completions(arguments) => completions::run(arguments),
@@ -60,20 +61,13 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
 }
 
 /// What can be had is known without libtorch; everything else about models needs it.
-#[cfg_attr(not(feature = "torch"), expect(unused_variables, reason = "no model is loaded"))]
-fn run_model(cli: &Cli, command: &ModelCommand) -> anyhow::Result<Exit> {
+fn run_model(command: &ModelCommand) -> anyhow::Result<Exit> {
     match command {
         ModelCommand::List { available: true, json } => available::run(*json),
         ModelCommand::Pull(arguments) => pull::run(arguments),
-        #[cfg(feature = "torch")]
-        ModelCommand::List { available: false, json } => models::list(cli, *json),
-        #[cfg(not(feature = "torch"))]
-        ModelCommand::List { available: false, .. } => Err(model::no_model("mini")),
-        #[cfg(feature = "torch")]
-        ModelCommand::Info { json } => models::info(cli, *json),
-        #[cfg(feature = "torch")]
-        ModelCommand::Import { source, name } => models::import(source, name.as_deref()),
-        #[cfg(feature = "torch")]
-        ModelCommand::Verify { json } => models::verify(cli, *json),
+        ModelCommand::List { available: false, .. }
+        | ModelCommand::Info { .. }
+        | ModelCommand::Import { .. }
+        | ModelCommand::Verify { .. } => Err(become_worker(args_os().skip(1)).into()),
     }
 }

@@ -20,7 +20,7 @@ pub(crate) fn library(cli: &Cli) -> Result<PathBuf> {
 }
 
 /// Where `--model NAME` looks: `mmsearch/models` in the user's data directory.
-pub(crate) fn models() -> Result<PathBuf> {
+pub(crate) fn models() -> mmsearch::Result<PathBuf> {
     Ok(user_data()?.join("models"))
 }
 
@@ -54,13 +54,15 @@ pub(crate) fn hub_home() -> Result<PathBuf> {
 }
 
 /// `mmsearch` in the user's data directory.
-fn user_data() -> Result<PathBuf> {
+fn user_data() -> mmsearch::Result<PathBuf> {
     let home = || Some(PathBuf::from(variable("HOME")?).join(".local/share"));
     let data = variable("XDG_DATA_HOME").map(PathBuf::from).or_else(home);
     let bad = || mmsearch::Error::BadOption {
-        reason: "neither XDG_DATA_HOME nor HOME is set; say --library DIR".into(),
+        reason:
+            "no place for the library: neither XDG_DATA_HOME nor HOME is set; say --library DIR"
+                .into(),
     };
-    Ok(data.ok_or_else(bad).context("no place for the library")?.join("mmsearch"))
+    Ok(data.ok_or_else(bad)?.join("mmsearch"))
 }
 
 /// A variable that is set and not empty.

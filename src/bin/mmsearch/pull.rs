@@ -10,18 +10,25 @@ use crate::exit::Exit;
 use crate::hub::{Access, Hub, RepoName};
 use crate::place::{self, variable};
 use crate::progress::{Interrupt, byte_bar};
+use crate::worker;
 
 pub(crate) fn run(arguments: &PullArgs) -> Result<Exit> {
     let repository: RepoName = arguments.repository.parse()?;
     let name = arguments.name.as_deref().unwrap_or(repository.short());
     let to = place::new_model(name)?;
-    // For tests of everything but the model, in builds without libtorch too.
+    // For tests of everything but the model.
     let is_fake = variable("MMSEARCH_FAKE_ENCODER").is_some();
-    if cfg!(not(feature = "torch")) && !is_fake {
-        return Err(no_torch(name));
+    if !is_fake {
+        // Nothing is downloaded that could not be imported then.
+        worker::program()?;
     }
     let source = download(&Hub::new(access()?)?, &repository)?;
-    if is_fake { copy(&source, &to) } else { import(&source, name) }
+    if is_fake {
+        return copy(&source, &to);
+    }
+    let import =
+        ["model".as_ref(), "import".as_ref(), source.as_os_str(), "--name".as_ref(), name.as_ref()];
+    Err(worker::become_worker(import).into())
 }
 
 fn access() -> Result<Access> {
@@ -47,22 +54,6 @@ fn download(hub: &Hub, repository: &RepoName) -> Result<PathBuf> {
     });
     bar.finish_and_clear();
     Ok(source?)
-}
-
-/// Makes a model of what was downloaded.
-#[cfg(feature = "torch")]
-fn import(source: &Path, name: &str) -> Result<Exit> {
-    crate::models::import(source, Some(name))
-}
-
-#[cfg(not(feature = "torch"))]
-fn import(_: &Path, name: &str) -> Result<Exit> {
-    Err(no_torch(name))
-}
-
-fn no_torch(name: &str) -> anyhow::Error {
-    let reason = "this build has no libtorch, which models need; build it with the feature `torch`";
-    Error::BadModel { path: name.into(), reason: reason.into() }.into()
 }
 
 /// What the tests look at in place of a model.

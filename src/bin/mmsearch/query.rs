@@ -1,16 +1,18 @@
 //! `mmsearch query`.
 
 use anyhow::Result;
+use mmsearch::encoder::Encoder;
 use mmsearch::library::Library;
 use mmsearch::{Detail, Error, Hit, ItemId, Query, Target, Term};
 use serde::Serialize;
 
 use crate::cli::{Cli, QueryArgs, TermArgs, To};
 use crate::exit::{Exit, tell};
-use crate::model::load_encoder;
 use crate::output::{Output, SourceLine, escaped_text, source_text};
 use crate::picture::picture;
 use crate::place;
+use crate::timings::{Timed, Timings};
+use crate::worker::start_encoder;
 
 /// A hit in JSON.
 #[derive(Serialize)]
@@ -46,26 +48,31 @@ struct ImageLine {
 }
 
 pub(crate) fn run(cli: &Cli, arguments: &QueryArgs) -> Result<Exit> {
+    let mut timings = Timings::begin();
     let mut library = Library::open(&place::library(cli)?)?;
+    timings.step("library");
     check(&arguments.term)?;
     let to = match arguments.to {
         To::Image => Target::Image,
         To::Text => Target::Text,
         To::Any => Target::Any,
     };
-    if library.space()?.is_none() {
+    if library.is_empty()? {
         tell("mmsearch: the library is empty; fill it with `mmsearch index`");
         return Ok(Exit::NothingFound);
     }
-    let mut encoder = load_encoder(cli)?;
+    let mut encoder = Timed::new(start_encoder(cli)?.ready()?);
+    timings.step("encoder start");
     let term = term(&arguments.term, encoder.preprocess().detail())?;
+    timings.step("input");
     let query = Query { term, to, k: arguments.k.into(), exact: arguments.exact };
     if let Term::Text(text) = &query.term
         && !encoder.reads_whole(text)?
     {
         tell("note: the text is longer than the model reads; its end is left out");
     }
-    let hits = library.search(encoder.as_mut(), &query)?;
+    let hits = library.search(&mut encoder, &query)?;
+    timings.step_with_encoding("search", encoder.encoding);
     for warning in library.take_warnings() {
         tell(&format!("warning: {warning}"));
     }
@@ -77,6 +84,10 @@ pub(crate) fn run(cli: &Cli, arguments: &QueryArgs) -> Result<Exit> {
         }
     }
     output.flush()?;
+    timings.step("rows");
+    if arguments.timings {
+        timings.tell();
+    }
     Ok(if hits.is_empty() { Exit::NothingFound } else { Exit::Done })
 }
 

@@ -11,10 +11,10 @@ use serde::Serialize;
 use crate::cli::{Cli, ReindexArgs};
 use crate::exit::{Exit, tell};
 use crate::index::tell_skips;
-use crate::model::load_encoder;
 use crate::output::Output;
 use crate::place;
 use crate::progress::{Bar, Interrupt, stage_name};
+use crate::worker::load_encoder;
 
 /// A line of `--json`.
 #[derive(Serialize)]

@@ -12,11 +12,11 @@ use mmsearch::train::{
 use serde::Serialize;
 
 use crate::cli::{Cli, HalfArg, TrainArgs};
-use crate::eval::{HEADER, RecallLine, recall_row};
 use crate::exit::{Exit, tell};
 use crate::model::{Named, named};
 use crate::output::Output;
 use crate::progress::{Interrupt, counting_bar};
+use crate::recall::{HEADER, RecallLine, recall_row};
 
 /// An epoch in JSON; 0 is the model begun with.
 #[derive(Serialize)]

@@ -81,7 +81,7 @@ pub(crate) fn list(cli: &Cli, json: bool) -> Result<Exit> {
         false => output.line(&row(name, model)),
     };
     #[cfg(feature = "embedded-model")]
-    show("mini", &DualEncoder::mini(runtime(cli))?)?;
+    show("mini", &DualEncoder::mini(runtime(cli.device, cli.precision))?)?;
     let dir = place::models()?;
     let mut names: Vec<PathBuf> = match std::fs::read_dir(&dir) {
         Ok(entries) => {
@@ -95,7 +95,7 @@ pub(crate) fn list(cli: &Cli, json: bool) -> Result<Exit> {
     };
     names.sort();
     for path in names {
-        match DualEncoder::load(&path, runtime(cli)) {
+        match DualEncoder::load(&path, runtime(cli.device, cli.precision)) {
             Ok(model) => show(&escaped(Path::new(path.file_name().unwrap_or_default())), &model)?,
             Err(error) => {
                 tell(&format!("mmsearch: {error}"));
