@@ -12,7 +12,9 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use mmsearch::encoder::{Device, DualEncoder, Encoder, Filter, Logit, Preprocess, Resize, Space};
+use mmsearch::encoder::{
+    Device, DualEncoder, Encoder, Filter, JpegScale, Logit, Preprocess, Resize, Space,
+};
 use mmsearch::library::{IndexOptions, Library, LibraryOptions};
 use mmsearch::{Embedding, Pixels, Query};
 
@@ -88,7 +90,8 @@ impl Drawn {
     fn new(space: Space) -> Self {
         let (resize, filter) = (Resize::Squash, Filter::Bilinear);
         let (mean, std) = ([0.0; 3], [1.0; 3]);
-        let preprocess = Preprocess { size: SIDE, resize, filter, mean, std };
+        let jpeg_scale = JpegScale::None;
+        let preprocess = Preprocess { size: SIDE, resize, filter, mean, std, jpeg_scale };
         Self { space, preprocess, logit: Logit::Softmax { scale: 1.0 } }
     }
 

@@ -3,6 +3,7 @@
 //! The catalog in it is the truth; snapshots are derived from it and may be deleted at any time. Nothing here
 //! prints or reads the environment; progress and cancelling are a callback.
 
+mod benchmark;
 mod busy;
 mod captions;
 mod check;
@@ -39,6 +40,7 @@ use crate::item::{Item, ItemId};
 use self::lock::WriterLock;
 use self::snapshots::Snapshots;
 
+pub use self::benchmark::{Benchmark, Speed};
 pub use self::busy::Busy;
 pub use self::check::Finding;
 pub use self::embedded::EmbeddedImage;

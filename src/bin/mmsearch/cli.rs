@@ -63,6 +63,7 @@ pub(crate) enum Command {
     Train(TrainArgs),
     Eval(EvalArgs),
     Classify(ClassifyArgs),
+    Bench(BenchArgs),
     #[command(hide = true)]
     Completions(CompletionsArgs),
 }
@@ -111,6 +112,10 @@ pub(crate) struct QueryArgs {
     #[arg(long)]
     pub(crate) json: bool,
 
+    /// Say on stderr how it was searched, and what was compared
+    #[arg(long)]
+    pub(crate) explain_plan: bool,
+
     /// Say on stderr where the time went: a line for each step
     #[arg(long)]
     pub(crate) timings: bool,
@@ -133,6 +138,18 @@ pub(crate) enum To {
     Image,
     Text,
     Any,
+}
+
+/// Measure how fast this library and its model are on this machine, and how much the index finds
+#[derive(Args, Debug)]
+pub(crate) struct BenchArgs {
+    /// For about how long
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3600))]
+    pub(crate) seconds: u16,
+
+    /// Print one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Say what the library holds

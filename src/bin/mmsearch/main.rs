@@ -3,6 +3,7 @@
 //! Nothing here names what is behind the feature `torch`: libtorch is loaded by `mmsearch-encoder` alone.
 
 mod available;
+mod bench;
 mod check;
 mod classify;
 mod cli;
@@ -56,6 +57,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Train(_) => Err(become_worker(args_os().skip(1)).into()),
         Command::Eval(arguments) => eval::run(cli, arguments),
         Command::Classify(arguments) => classify::run(cli, arguments),
+        Command::Bench(arguments) => bench::run(cli, arguments),
         Command::Completions(arguments) => completions::run(arguments),
     }
 }

@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use mmsearch::encoder::Encoder;
-use mmsearch::library::Library;
+use mmsearch::index::Plan;
+use mmsearch::library::{Explained, Library, SearchStep};
 use mmsearch::{Detail, Error, Hit, ItemId, Query, Target, Term};
 use serde::Serialize;
 
@@ -71,7 +72,7 @@ pub(crate) fn run(cli: &Cli, arguments: &QueryArgs) -> Result<Exit> {
     {
         tell("note: the text is longer than the model reads; its end is left out");
     }
-    let hits = library.search(&mut encoder, &query)?;
+    let Explained { hits, steps } = library.explained(&mut encoder, &query)?;
     timings.step_with_encoding("search", encoder.encoding);
     for warning in library.take_warnings() {
         tell(&format!("warning: {warning}"));
@@ -85,10 +86,27 @@ pub(crate) fn run(cli: &Cli, arguments: &QueryArgs) -> Result<Exit> {
     }
     output.flush()?;
     timings.step("rows");
+    if arguments.explain_plan {
+        steps.iter().for_each(|step| tell(&plan_text(step)));
+    }
     if arguments.timings {
         timings.tell();
     }
     Ok(if hits.is_empty() { Exit::NothingFound } else { Exit::Done })
+}
+
+fn plan_text(step: &SearchStep) -> String {
+    let SearchStep { modality, n_in_snapshot, n_rows, n_rescored, .. } = step;
+    let how = match step.plan {
+        None => "no snapshot".into(),
+        Some(Plan::Exact) => format!("exact comparison of {n_in_snapshot} in the snapshot"),
+        Some(Plan::Scan) => format!("scan of {n_in_snapshot} in the snapshot"),
+        Some(Plan::Graph { ef }) => {
+            format!("graph walk, beam {ef}, of {n_in_snapshot} in the snapshot")
+        }
+    };
+    let name = modality.name();
+    format!("plan: {name}s by {how}; {n_rows} rows compared one by one, {n_rescored} scored again")
 }
 
 /// What can be refused before the model is loaded.
