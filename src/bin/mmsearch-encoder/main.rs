@@ -112,6 +112,7 @@ fn run_command(arguments: &[OsString]) -> Result<Exit> {
         | Command::Reindex(_)
         | Command::Eval(_)
         | Command::Classify(_)
+        | Command::Bench(_)
         | Command::Completions(_) => Err(not_here()),
     }
 }

@@ -1,6 +1,5 @@
 //! `mmsearch bench`.
 
-use std::ops::ControlFlow;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -11,7 +10,7 @@ use crate::cli::{BenchArgs, Cli};
 use crate::exit::{Exit, tell};
 use crate::output::Output;
 use crate::place;
-use crate::progress::is_interrupted;
+use crate::progress::Interrupt;
 use crate::worker::load_encoder;
 
 /// Everything in JSON: how many a second, and of how many that was measured.
@@ -38,9 +37,8 @@ pub(crate) fn run(cli: &Cli, arguments: &BenchArgs) -> Result<Exit> {
     }
     let mut encoder = load_encoder(cli)?;
     let budget = Duration::from_secs(arguments.seconds.into());
-    let mut go_on =
-        || if is_interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-    let measured = library.benchmark(encoder.as_mut(), budget, &mut go_on)?;
+    let interrupt = Interrupt::install()?;
+    let measured = library.benchmark(encoder.as_mut(), budget, &mut || interrupt.flow())?;
     for warning in library.take_warnings() {
         tell(&format!("warning: {warning}"));
     }
