@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 
@@ -35,7 +36,7 @@ pub struct Faults {
     pub circles: bool,
     /// The hub says nothing of a large file's size and hash.
     pub unlinked: bool,
-    /// Bodies of large files stop after so many bytes until both sides have waited twice.
+    /// Bodies of large files stop after so many bytes until both sides have waited twice, and then come slowly.
     pub pause: Option<(usize, Arc<Barrier>)>,
 }
 
@@ -166,14 +167,21 @@ impl Files {
         if status == 206 {
             headers.push(("content-range", &content_range));
         }
-        let (mut body, pause) = (&bytes[start..], faults.pause.take());
+        let (body, pause) = (&bytes[start..], faults.pause.take());
         drop(faults);
         write!(out, "{}content-length: {}\r\n\r\n", head(status, &headers), body.len()).unwrap();
         if let Some((n_before, both)) = pause {
             out.write_all(&body[..n_before]).unwrap();
-            body = &body[n_before..];
             both.wait();
             both.wait();
+            // A slow line, so that whoever is asked to stop need not be quick to do so before the end.
+            for byte in body[n_before..].chunks(1) {
+                if out.write_all(byte).is_err() {
+                    return;
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+            return;
         }
         // Whoever hangs up while we speak has what it wants.
         let _ = out.write_all(&body[..cut.unwrap_or(body.len()).min(body.len())]);
