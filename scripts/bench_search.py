@@ -12,7 +12,6 @@ import json
 import math
 import os
 import pathlib
-import resource
 import subprocess
 import time
 
@@ -67,6 +66,14 @@ def rss():
     return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def cpu_seconds(engine):
+    """Of all threads of the process that the engine runs in."""
+    if not isinstance(engine, Mmsearch):
+        return time.process_time()
+    fields = open(f"/proc/{engine.child.pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Mmsearch:
     def __init__(self):
         self.child = subprocess.Popen([args.program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -81,7 +88,7 @@ class Mmsearch:
     def build(self):
         files = {"vectors": str(args.vectors / "base.f32"), "samples": str(args.vectors / "samples.f32")}
         done = self.ask(do="build", dim=args.dim, path=self.path, n_threads=2, **files, **json.loads(args.build))
-        print("mmsearch:", done["tuning"], done["orphans"], "orphans")
+        print("mmsearch:", done["tuning"], done["orphans"], "nodes that a walk does not find")
         return done["seconds"], done["bytes"]
 
     def load(self):
@@ -194,10 +201,13 @@ built_file = args.keep / "built.json"
 built = json.loads(built_file.read_text()) if built_file.exists() else {}
 for name, engine in engines.items():
     if not (args.keep / files.get(name, f"{name}.bin")).exists() or name not in built:
-        built[name] = engine.build()
+        before = cpu_seconds(engine)
+        seconds, size = engine.build()
+        built[name] = {"seconds": seconds, "cpu_seconds": cpu_seconds(engine) - before, "bytes": size}
         built_file.write_text(json.dumps(built))
     engine.load()
-    print(f"{name}: built in {built[name][0]:.0f} s, {built[name][1] / len(base):.0f} bytes a vector", flush=True)
+    of = built[name]
+    print(f"{name}: built in {of['seconds']:.0f} s ({of['cpu_seconds']:.0f} of the processor), {of['bytes'] / len(base):.0f} bytes a vector", flush=True)
 
 truth = exact()
 best = {}
