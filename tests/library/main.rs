@@ -11,6 +11,7 @@ mod app;
 #[path = "../common/mod.rs"]
 mod common;
 mod containers;
+mod embedded;
 mod encoders;
 mod files;
 mod reindex;
