@@ -13,7 +13,7 @@ ROUNDS ?= 3
 BIN := $(or $(CARGO_TARGET_DIR),target)/release/mmsearch
 CARGO_BUILD := cargo build --release
 
-.PHONY: demo build setup test check install uninstall bench bench-encode bench-index bench-query golden training-data model ablations families parity clean
+.PHONY: demo build setup test check install uninstall bench bench-encode bench-index bench-query bench-scale bench-search bench-search-captions golden training-data model ablations families parity clean
 
 demo: build ## Index the drawn pictures of the repository and search them
 	@scripts/demo $(BIN)
@@ -47,8 +47,37 @@ install: build ## Copy the program and its libraries below PREFIX
 uninstall:
 	rm -rf "$(PREFIX)/bin/mmsearch" "$(PREFIX)/lib/mmsearch"
 
-bench: setup ## Exact scan beside the frozen graph: recall and speed
-	cargo bench --no-default-features --bench search
+# The vectors of bench-search: how many, of how many dimensions, and how often all engines take their turn.
+VECTORS ?= 100000
+DIM ?= 512
+SEARCH_ROUNDS ?= 3
+SEARCH_BENCH = "$$(ls -t $(dir $(BIN))deps/search-* | grep -v '\.d$$' | head -1)"
+SCALE_BENCH = "$$(ls -t $(dir $(BIN))deps/scale-* | grep -v '\.d$$' | head -1)"
+
+bench: bench-search ## The short form of the search bench: 20,000 vectors
+bench: VECTORS = 20000
+bench: SEARCH_ROUNDS = 1
+
+.venv/peers: .venv/installed
+	.venv/bin/pip install -q hnswlib faiss-cpu usearch
+	touch $@
+
+bench-search: setup .venv/peers ## Searching drawn vectors beside hnswlib, faiss and usearch, taking turns
+	cargo bench --no-default-features --bench search --no-run
+	test -f run/vectors-$(VECTORS)-$(DIM)/base.f32 || $(PYTHON) scripts/bench_vectors.py run/vectors-$(VECTORS)-$(DIM) $(VECTORS) $(DIM)
+	$(PYTHON) scripts/bench_search.py $(SEARCH_BENCH) run/vectors-$(VECTORS)-$(DIM) $(DIM) --rounds $(SEARCH_ROUNDS)
+
+# The same with vectors that mini gives real photos, and real captions as queries; what is missing to VECTORS is drawn around them.
+bench-search-captions: build .venv/peers ## Searching photos by captions beside hnswlib, faiss and usearch
+	@test -d "$(SHARED)/data" || { echo "make: $(SHARED)/data is not there; it has the photos and captions"; exit 1; }
+	cargo bench --no-default-features --bench search --no-run
+	test -f run/captions/base.f32 || PYTHON=$(PYTHON) scripts/caption_vectors $(BIN) "$(SHARED)/data/flickr8k" run/captions $(VECTORS)
+	$(PYTHON) scripts/bench_search.py $(SEARCH_BENCH) run/captions 256 --rounds $(SEARCH_ROUNDS)
+
+SIZES ?= 10000,100000,1000000
+bench-scale: setup ## How a library grows: times, sizes, exponents, docs/scale.svg
+	cargo bench --no-default-features --bench scale --no-run
+	python3 scripts/bench_scale.py $(SCALE_BENCH) run/scale $(SIZES) docs/scale.svg
 
 # PyTorch of the same version as our libtorch, for the golden files and to be measured beside.
 # The stamp comes last, so that an installation that was interrupted is done again.

@@ -55,7 +55,7 @@ pub struct BuildOptions {
 
 impl Default for BuildOptions {
     fn default() -> Self {
-        Self { max_links: 32, max_text_links: 16, ef_construction: 40, ef_refine: 64, n_threads: 0 }
+        Self { max_links: 32, max_text_links: 32, ef_construction: 40, ef_refine: 64, n_threads: 0 }
     }
 }
 

@@ -106,7 +106,8 @@ fn a_benchmark_measures_and_changes_nothing() {
     assert_eq!((measured.n_wanted, measured.n_found), (10 * measured.queries.n, measured.n_wanted));
     assert!(measured.queries.per_second() > 0.0);
     assert_eq!(library.status().unwrap().generation, before);
-    let stopped = library.benchmark(&mut encoder, Duration::from_secs(2), &mut || ControlFlow::Break(()));
+    let stopped =
+        library.benchmark(&mut encoder, Duration::from_secs(2), &mut || ControlFlow::Break(()));
     assert!(matches!(stopped, Err(Error::Cancelled)));
     let mut other = FakeEncoder::new("other");
     assert_ne!(other.space().fingerprint, encoder.space().fingerprint, "control");
