@@ -253,5 +253,33 @@ if "mmsearch" in engines and len(engines) > 1:
             peers = [rate for rate in (rate_at(name, kind, target) for name in engines if name != "mmsearch") if rate]
             ratios.append("-" if own is None else f"{own / max(peers):.1f}×" if peers else "no peer")
     print(f"{'× best peer':12}" + "".join(f"{ratio:>14}" for ratio in ratios))
+
+
+def filtered(engine):
+    """Random filters: what the planner chooses beside the scan of what is allowed, taking turns."""
+    print(f"\n{'filter':>8} {'asked by':>8} {'plan':>22} {'recall@10':>10} {'queries/s':>10} {'× scan':>7}")
+    rng = np.random.default_rng(3)
+    for share in (0.5, 0.1, 0.01, 0.001):
+        only = args.keep / "only.u64"
+        np.sort(rng.choice(len(base), int(len(base) * share), replace=False)).astype("<u8").tofile(only)
+        for kind, vectors in queries.items():
+            engine.search(kind, vectors, 10)
+            ask = lambda **how: engine.ask(do="search", foreign=kind == "texts", only=str(only), **how)
+            truth = ask(exact=True)["ids"]
+            planned, scanned = [], []
+            for _ in range(args.rounds):
+                planned.append(ask())
+                scanned.append(ask(ef=10**9)["seconds"])
+            seconds = min(answer["seconds"] for answer in planned)
+            ids = planned[0]["ids"]
+            assert all(len(found) == 10 for found in ids), "k come back"
+            recall = np.mean([len(set(want) & set(found)) for want, found in zip(truth, ids)]) / 10
+            print(f"{share:8.1%} {kind:>8} {planned[0]['plan']:>22} {recall:10.4f} {len(vectors) / seconds:10.0f} {min(scanned) / seconds:7.2f}")
+            result["filtered"].append([share, kind, recall, len(vectors) / seconds, min(scanned) / seconds])
+
+
+result["filtered"] = []
+if "mmsearch" in engines:
+    filtered(engines["mmsearch"])
 if args.json:
     args.json.write_text(json.dumps(result))
