@@ -90,6 +90,32 @@ fn timings_name_the_steps_and_leave_the_answer_alone() {
 }
 
 #[test]
+fn the_plan_is_told_and_the_bench_measures() {
+    let place = three_photos();
+    run(&place, &["index", "photos"]);
+    let query = ["query", "--text", "red", "--json"];
+    let (code, plain, _) = run(&place, &query);
+    let (told_code, told, stderr) = run(&place, &[&query[..], &["--explain-plan"]].concat());
+    assert_eq!((code, plain), (told_code, told));
+    assert_eq!(
+        stderr,
+        "plan: images by scan of 3 in the snapshot; 0 rows compared one by one, 3 scored again\n"
+    );
+    let (_, _, stderr) = run(&place, &[&query[..], &["--explain-plan", "--exact"]].concat());
+    assert!(stderr.contains("by exact comparison of 3"), "{stderr}");
+
+    let (code, stdout, stderr) = run(&place, &["bench", "--seconds", "1", "--json"]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let line = &json_lines(&stdout)[0];
+    assert_eq!((&line["images"], &line["recall"]), (&Value::from(3), &Value::from(1.0)));
+    assert!(line["queries_per_s"].as_f64().unwrap() > 0.0);
+    let (code, stdout, _) = run(&place, &["bench", "--seconds", "1"]);
+    assert!(code == 0 && stdout.lines().count() == 6 && stdout.contains("recall@10"), "{stdout}");
+    let (code, _, stderr) = run(&Place::new(), &["bench"]);
+    assert!(code == 1 && stderr.contains("there is no library"), "{stderr}");
+}
+
+#[test]
 fn a_second_run_reads_nothing() {
     let place = three_photos();
     let tar = place.tar("t.tar", &[("m.png", png(RED, 3))]);

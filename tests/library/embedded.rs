@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mmsearch::encoder::{Encoder, FakeEncoder, Fingerprint, Space};
 use mmsearch::index::Plan;
-use mmsearch::library::{EmbeddedImage, Library, LibraryOptions, Tally};
+use mmsearch::library::{EmbeddedImage, Library, LibraryOptions, Selector, Tally};
 use mmsearch::{Embedding, Error, Metadata, Modality, Query, Source, Target, Term};
 
 use crate::common::{BLUE, GREEN, Place, RED, png};
@@ -85,6 +85,43 @@ fn foreign_embeddings_are_refused_and_what_was_added_stays() {
     assert!(matches!(refused, Err(Error::ModelMismatch { .. })), "{refused:?}");
     let mut reader = Library::open(&place.library()).unwrap();
     assert!(reader.add_embedded_images(&space(), images(0..1)).is_err());
+    check(&library);
+}
+
+/// Inserts, deletions, replacements and copies in turn: the graph answers as the exact scan does all the while.
+#[test]
+fn storms_of_changes_leave_the_answers_right() {
+    let place = Place::new();
+    let options = LibraryOptions { graph_threshold: 300 };
+    let mut library = Library::create_or_open(&place.library(), options).unwrap();
+    let mut encoder = FakeEncoder::default();
+    let (mut n_same, mut n_wanted) = (0, 0);
+    for round in 0..6 {
+        let start = round * 150;
+        library.add_embedded_images(&space(), images(start..start + 400)).unwrap();
+        // Copies under other names: one node of the index, two items.
+        let copies = images(start..start + 40)
+            .map(|image| EmbeddedImage { name: format!("copy {}", image.name), ..image });
+        library.add_embedded_images(&space(), copies).unwrap();
+        if round % 2 == 0 {
+            library.refresh_snapshots(&mut |_| ControlFlow::Continue(())).unwrap();
+        }
+        for number in (start..start + 30).step_by(3) {
+            let hits = library.search(&mut encoder, &query(number)).unwrap();
+            let gone: Vec<Selector> =
+                hits[..2].iter().map(|hit| Selector::Id(hit.item.id)).collect();
+            library.forget(&gone).unwrap();
+            let hits = library.search(&mut encoder, &query(number)).unwrap();
+            assert!(!hits.iter().any(|hit| gone.contains(&Selector::Id(hit.item.id))));
+            let exact = Query { exact: true, ..query(number) };
+            let exact: Vec<_> = library.search(&mut encoder, &exact).unwrap();
+            let ids: Vec<_> = exact.iter().map(|hit| hit.item.id).collect();
+            assert_eq!((hits.len(), ids.len()), (10, 10));
+            n_same += hits.iter().filter(|hit| ids.contains(&hit.item.id)).count();
+            n_wanted += ids.len();
+        }
+    }
+    assert!(n_same * 100 >= n_wanted * 97, "{n_same} of {n_wanted}");
     check(&library);
 }
 
