@@ -162,38 +162,34 @@ fn refine(graph: &Graph, metric: Metric<'_>, ef: usize, work: &mut Work<'_>) -> 
     Ok(work.pool.install(|| metric.join(&rows)))
 }
 
-/// Links the nodes that are not found by their own vectors from what is found in their place, and lists those
-/// that stay lost.
+/// Links the nodes that are not found by their own vectors from what is found in their place, and lists those that
+/// are not found in the end. New links make walks go other ways, so all nodes are tried again.
 fn mend(graph: &mut Graph, codes: CodeView<'_>, work: &mut Work<'_>) -> Result<()> {
-    let mut suspects: Vec<u32> = (0..codes.len() as u32).collect();
-    for share in [0.9, 0.1] {
-        let lost = lost(graph, codes, suspects, &mut work.part(share))?;
-        for (node, found) in &lost {
-            found.iter().for_each(|&found| graph.layer0.add_in_any_case(found as usize, *node));
-        }
-        suspects = lost.into_iter().map(|(node, _)| node).collect();
+    for (node, found) in lost(graph, codes, &mut work.part(0.5))? {
+        // Only where there is room: a link that gives way may be the one that leads to another node.
+        let added = found.iter().filter(|&&found| graph.layer0.add(found as usize, node));
+        added.take(LINKS_TO_LOST).for_each(|_| {});
     }
-    graph.orphans = lost(graph, codes, suspects, work)?.into_iter().map(|(node, _)| node).collect();
+    let lost = lost(graph, codes, &mut work.part(0.5))?;
+    graph.orphans = lost.into_iter().map(|(node, _)| node).collect();
     Ok(())
 }
 
-/// Those of `suspects` that are not found by their own vectors, and what is found instead.
-fn lost(
-    graph: &Graph,
-    codes: CodeView<'_>,
-    suspects: Vec<u32>,
-    work: &mut Work<'_>,
-) -> Result<Vec<(u32, Vec<u32>)>> {
+/// The nodes that are not found by their own vectors, and what is found instead.
+fn lost(graph: &Graph, codes: CodeView<'_>, work: &mut Work<'_>) -> Result<Vec<(u32, Vec<u32>)>> {
     let walk = graph.walk(codes);
     let mut lost = Vec::new();
-    for (step, nodes) in suspects.chunks(NODES_PER_STEP).enumerate() {
-        work.ask((step * NODES_PER_STEP) as f64 / suspects.len() as f64)?;
-        let probe = |scratch: &mut Scratch, &node: &u32| {
+    for step in steps(codes.len()) {
+        work.ask(step.start as f64 / codes.len() as f64)?;
+        let probe = |scratch: &mut Scratch, node: u32| {
             walk.nearest(&codes.query_of(node), PROBE_EF, scratch);
-            let is_lost = !scratch.found().any(|found| found == node);
-            is_lost.then(|| (node, scratch.found().take(LINKS_TO_LOST).collect::<Vec<u32>>()))
+            // One of equal codes is as good as the other, and of many not all fit into the beam.
+            let is_it = |found: u32| found == node || codes.row(found) == codes.row(node);
+            let is_lost = !scratch.found().any(is_it);
+            is_lost.then(|| (node, scratch.found().collect::<Vec<u32>>()))
         };
-        let probed = nodes.par_iter().map_init(Scratch::default, probe).flatten();
+        let nodes = (step.start as u32..step.end as u32).into_par_iter();
+        let probed = nodes.map_init(Scratch::default, probe).flatten();
         lost.extend(work.pool.install(|| probed.collect::<Vec<_>>()));
     }
     Ok(lost)
@@ -388,21 +384,21 @@ mod tests {
         let nodes = Nodes { keys: (0..1_500).collect(), vectors, dim: 16 };
         let codes = codes(&nodes);
         let mut graph = built(&codes);
-        let n_lost = |graph: &Graph| {
+        let n_lost = |graph: &Graph, nodes: std::ops::Range<u64>| {
             let finds = |node: u64| {
                 let found = walked(graph, &codes, &codes.view().vector(node as u32), 64);
                 found.iter().any(|found| found.key == node)
             };
-            (500..1_500).filter(|&node| !finds(node)).count()
+            nodes.filter(|&node| !finds(node)).count()
         };
-        assert_eq!(n_lost(&graph), 0);
+        assert_eq!(n_lost(&graph, 500..1_500), 0);
         // Control: links that lead to some nodes are cut, and these are lost unless every search compares with them.
-        let cut = |link: &mut u32| *link = if (600..650).contains(link) { EMPTY } else { *link };
+        let cut = |link: &mut u32| *link = if (600..650).contains(link) { 0 } else { *link };
         graph.layer0.links.iter_mut().for_each(cut);
         graph.upper.layers.iter_mut().flat_map(|layer| &mut layer.links).for_each(cut);
-        assert!(n_lost(&graph) > 0);
+        assert!(n_lost(&graph, 600..650) > 0);
         graph.orphans = (600..650).collect();
-        assert_eq!(n_lost(&graph), 0);
+        assert_eq!(n_lost(&graph, 600..650), 0);
     }
 
     #[test]

@@ -158,6 +158,15 @@ impl<'a> CodeView<'a> {
         &self.coarse[start..start + self.stride]
     }
 
+    /// Asks for the fine codes of a node, which a walk has not touched.
+    #[inline]
+    pub(super) fn expect(&self, node: u32) {
+        let start = node as usize * self.stride;
+        if let Some(row) = self.fine.get(start..start + self.stride) {
+            self.kernel.prefetch(row);
+        }
+    }
+
     /// The score of a node by both of its bytes; `None` if there is no such node or it is no number.
     pub(super) fn score(&self, query: &CodedQuery, node: u32) -> Option<f32> {
         let start = node as usize * self.stride;

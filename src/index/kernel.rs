@@ -14,7 +14,7 @@ pub(super) const LANES: usize = 32;
 /// How far ahead of the row that is compared the next ones are asked from memory.
 ///
 /// Four rows of 512 bytes are about what a core can have under way.
-const ROWS_AHEAD: usize = 4;
+pub(super) const ROWS_AHEAD: usize = 4;
 
 /// Which instructions to use: chosen once, when codes are made or mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -57,13 +57,6 @@ impl Rows {
         false
     }
 
-    /// Adds a link, in place of the last one where there is no room.
-    pub(super) fn add_in_any_case(&mut self, node: usize, link: u32) {
-        if !self.add(node, link) && !self.row(node).contains(&link) {
-            self.links[(node + 1) * self.width - 1] = link;
-        }
-    }
-
     /// The same links in wider rows.
     pub(super) fn widened(&self, width: usize) -> Self {
         let mut wide = Self::new(self.len(), width);

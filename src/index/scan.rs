@@ -1,9 +1,11 @@
 //! The scan over codes: compares with every node that may answer by its coarse code, and rescores the best.
 
 use std::cmp::Reverse;
+use std::collections::VecDeque;
 
 use super::best::Best;
 use super::codes::{CodeView, CodedQuery};
+use super::kernel::ROWS_AHEAD;
 use super::node_set::NodeSet;
 use crate::query::Neighbor;
 
@@ -77,7 +79,15 @@ pub(super) fn rescore(
     k: usize,
 ) -> Vec<Neighbor> {
     let mut best = Best::new(k);
-    for node in nodes {
+    let mut ahead = nodes.into_iter();
+    // A few rows are on their way from memory while one is compared.
+    let mut waiting: VecDeque<u32> = ahead.by_ref().take(ROWS_AHEAD).collect();
+    waiting.iter().for_each(|&node| codes.expect(node));
+    while let Some(node) = waiting.pop_front() {
+        if let Some(next) = ahead.next() {
+            codes.expect(next);
+            waiting.push_back(next);
+        }
         if let Some(score) = codes.score(query, node) {
             best.offer(Neighbor { key: u64::from(node), score });
         }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::codes::{CodeView, CodedQuery};
-use super::graph::Graph;
+use super::graph::{EMPTY, Graph};
 use super::scan;
 use super::walk::Scratch;
 
@@ -14,7 +14,7 @@ pub(super) const K: usize = 10;
 const MAX_QUERIES: usize = 200;
 
 /// Beams that are tried, narrow ones first.
-const BEAMS: [usize; 14] = [16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1_024, 2_048];
+const BEAMS: [usize; 12] = [32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1_024, 2_048];
 
 /// Costs and beams.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,62 +65,73 @@ impl Beams {
     }
 }
 
-/// Tries queries of both kinds, vectors one after the other: nodes of the graph, and `foreign` ones that the
-/// graph was not made for.
+/// A query, and what it should find.
+struct Try {
+    query: CodedQuery,
+    /// A node that is the query itself, and is kept out of its search: [`EMPTY`] if there is none.
+    hidden: u32,
+    exact: Vec<u64>,
+}
+
+/// Tries queries of both kinds, vectors one after the other: nodes of the graph as if they were not in it, and
+/// `foreign` ones that the graph was not made for.
 pub(super) fn measure(graph: &Graph, codes: CodeView<'_>, foreign: &[f32]) -> Tuning {
     let guess = Tuning::default();
-    let step = (codes.len() / MAX_QUERIES).max(1);
-    let nodes = (0..codes.len() as u32).step_by(step).take(MAX_QUERIES);
-    let own: Vec<CodedQuery> = nodes.map(|node| codes.query(&beside(graph, codes, node))).collect();
-    let foreign: Vec<CodedQuery> = (foreign.chunks_exact(codes.dim()).take(MAX_QUERIES))
-        .map(|vector| codes.query(vector))
-        .collect();
+    let started = Instant::now();
+    let own: Vec<Try> = samples(graph, codes).map(|node| own_try(codes, node)).collect();
+    let foreign = foreign.chunks_exact(codes.dim()).take(MAX_QUERIES);
+    let foreign: Vec<Try> =
+        foreign.map(|vector| new_try(codes, codes.query(vector), EMPTY)).collect();
     if own.is_empty() {
         return guess;
     }
-    let started = Instant::now();
-    let nearest = |queries: &[CodedQuery]| -> Vec<Vec<u64>> {
-        let scan =
-            |query| scan::scan(codes, query, K, None).iter().map(|found| found.key).collect();
-        queries.iter().map(scan).collect()
-    };
-    let (own_exact, foreign_exact) = (nearest(&own), nearest(&foreign));
     let n_compared = (own.len() + foreign.len()) * codes.len();
     let scan_ns = started.elapsed().as_nanos() as f32 / n_compared.max(1) as f32;
     let started = Instant::now();
     let mut n_candidates = 0;
-    let own = beams(graph, codes, &own, &own_exact, &mut n_candidates);
+    let own = beams(graph, codes, &own, &mut n_candidates);
     let foreign = match foreign.is_empty() {
         true => guess.foreign,
-        false => beams(graph, codes, &foreign, &foreign_exact, &mut n_candidates),
+        false => beams(graph, codes, &foreign, &mut n_candidates),
     };
     let walk_ns = started.elapsed().as_nanos() as f32 / n_candidates.max(1) as f32;
     Tuning { scan_ns, walk_ns, own, foreign }
 }
 
-/// A point between a node and its nearest neighbour: a query for a node itself would be too easy.
-fn beside(graph: &Graph, codes: CodeView<'_>, node: u32) -> Vec<f32> {
-    let other = graph.layer0.row(node as usize).first().copied().unwrap_or(node);
-    let pairs = codes.vector(node).into_iter().zip(codes.vector(other));
-    pairs.map(|(a, b)| (a + b) / 2.0).collect()
+/// Nodes at even steps, without those of upper layers, where a walk may begin.
+fn samples(graph: &Graph, codes: CodeView<'_>) -> impl Iterator<Item = u32> {
+    let step = (codes.len() / MAX_QUERIES).max(1);
+    let is_upper = |node: &u32| {
+        graph.upper.entry == *node
+            || graph
+                .upper
+                .layers
+                .first()
+                .is_some_and(|layer| layer.nodes.binary_search(node).is_ok())
+    };
+    (1..codes.len() as u32).step_by(step).filter(move |node| !is_upper(node)).take(MAX_QUERIES)
+}
+
+fn own_try(codes: CodeView<'_>, node: u32) -> Try {
+    new_try(codes, codes.query(&codes.vector(node)), node)
+}
+
+fn new_try(codes: CodeView<'_>, query: CodedQuery, hidden: u32) -> Try {
+    let found = scan::scan(codes, &query, K + 1, None).into_iter().map(|found| found.key);
+    let exact = found.filter(|&key| key != u64::from(hidden)).take(K).collect();
+    Try { query, hidden, exact }
 }
 
 /// Widens the beam until both recalls are reached.
-fn beams(
-    graph: &Graph,
-    codes: CodeView<'_>,
-    queries: &[CodedQuery],
-    exact: &[Vec<u64>],
-    n_candidates: &mut usize,
-) -> Beams {
+fn beams(graph: &Graph, codes: CodeView<'_>, tries: &[Try], n_candidates: &mut usize) -> Beams {
     let walk = graph.walk(codes);
     let mut scratch = Scratch::default();
-    let n_wanted: usize = exact.iter().map(Vec::len).sum();
-    let mut beams = Beams { n_queries: queries.len(), ..Beams::default() };
+    let n_wanted: usize = tries.iter().map(|one| one.exact.len()).sum();
+    let mut beams = Beams { n_queries: tries.len(), ..Beams::default() };
     for ef in BEAMS.into_iter().filter(|&ef| ef < codes.len()) {
         let mut n_found = 0;
-        for (query, exact) in queries.iter().zip(exact) {
-            walk.nearest(&query.coarse, ef, &mut scratch);
+        for Try { query, hidden, exact } in tries {
+            walk.nearest_but(&query.coarse, ef, *hidden, &mut scratch);
             *n_candidates += ef;
             let rescored = scratch.found().take(scan::n_rescored(K));
             let found = scan::rescore(codes, query, rescored, K);

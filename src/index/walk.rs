@@ -4,7 +4,7 @@
 //! damaged bytes can cost a neighbour, never more. Nothing is allocated once a [`Scratch`] has grown.
 
 use super::codes::CodeView;
-use super::graph::Upper;
+use super::graph::{EMPTY, Upper};
 
 /// A graph and the codes that it links.
 #[derive(Clone, Copy)]
@@ -62,7 +62,13 @@ impl Walk<'_> {
     ///
     /// Costs about `ef` times the links of a row in dot products, 15 ns each for 512 dimensions in cache.
     pub(super) fn nearest(&self, query: &[i8], ef: usize, scratch: &mut Scratch) {
+        self.nearest_but(query, ef, EMPTY, scratch);
+    }
+
+    /// The same as if one node were not there, which is a node of layer 0 only.
+    pub(super) fn nearest_but(&self, query: &[i8], ef: usize, hidden: u32, scratch: &mut Scratch) {
         scratch.seen.begin(self.codes.len());
+        scratch.seen.insert(hidden);
         scratch.pool.clear();
         let entry = self.descend(query, scratch);
         self.compare(query, ef, &[entry], scratch);
@@ -86,7 +92,13 @@ impl Walk<'_> {
     fn compare(&self, query: &[i8], ef: usize, nodes: &[u32], scratch: &mut Scratch) -> usize {
         let Scratch { seen, pool, fresh, dots } = scratch;
         fresh.clear();
-        fresh.extend(nodes.iter().copied().filter(|&node| seen.insert(node)));
+        fresh.extend(
+            nodes
+                .iter()
+                .copied()
+                .take_while(|&node| node != EMPTY)
+                .filter(|&node| seen.insert(node)),
+        );
         if dots.len() < fresh.len() {
             dots.resize(fresh.len(), 0);
         }

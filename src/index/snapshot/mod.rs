@@ -45,6 +45,10 @@ pub struct SnapshotMeta {
     pub dim: usize,
 }
 
+/// How much wider the beam is than it was measured for nodes of the graph: a query of their modality that comes from
+/// elsewhere is less like them than they are.
+const OWN_MARGIN: usize = 2;
+
 /// How to search a snapshot.
 #[derive(Clone, Copy, Debug)]
 pub struct SearchOptions<'a> {
@@ -196,12 +200,15 @@ impl Snapshot {
     fn plan(&self, k: usize, n_allowed: usize, options: &SearchOptions<'_>) -> Plan {
         let guess = Tuning::default();
         let tuning = self.tuning().unwrap_or(&guess);
-        let beams = if options.foreign { &tuning.foreign } else { &tuning.own };
+        let measured = match options.foreign {
+            true => tuning.foreign.ef(),
+            false => tuning.own.ef().map(|ef| ef * OWN_MARGIN),
+        };
         let situation = Situation {
             n_nodes: self.len(),
             n_allowed,
             k,
-            ef: options.ef.or_else(|| beams.ef()),
+            ef: options.ef.or(measured),
             exact: options.exact,
             has_graph: self.has_graph() && k > 0,
         };
