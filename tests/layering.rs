@@ -22,7 +22,7 @@ const HOMES: [(&str, &[&str]); 15] = [
     ("rusqlite", &["catalog/"]),
     ("hnsw_rs", &["index/hnsw.rs"]),
     ("memmap2", &["index/snapshot/map.rs"]),
-    ("unsafe", &["index/snapshot/map.rs"]),
+    ("unsafe", &["index/kernel_avx2.rs", "index/kernel_neon.rs", "index/snapshot/map.rs"]),
     ("tch", &["encoder/", "train/"]),
     ("image::", &["media/"]),
     ("exif::", &["media/"]),

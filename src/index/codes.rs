@@ -129,7 +129,10 @@ impl<'a> CodeView<'a> {
         let mut exact = query.to_vec();
         exact.resize(self.stride, 0.0);
         let offset = query.iter().zip(self.mean).map(|(value, mean)| value * mean).sum();
-        CodedQuery { coarse, exact, offset }
+        let square = coarse.iter().map(|&code| f32::from(code).powi(2)).sum::<f32>();
+        // Both sides round by half a step at most, a deviation of √(1/12) for each component.
+        let slack = 4.0 * (square * 2.0 / 12.0).sqrt();
+        CodedQuery { coarse, exact, offset, slack: slack as i32 }
     }
 
     /// A node's vector, as far as its coarse codes tell it.
@@ -186,6 +189,8 @@ pub(super) struct CodedQuery {
     exact: Vec<f32>,
     /// Its product with the mean.
     offset: f32,
+    /// How far two coarse dot products may be apart while rounding alone decides their order: four deviations.
+    pub(super) slack: i32,
 }
 
 #[cfg(test)]

@@ -9,17 +9,29 @@ use super::kernel::ROWS_AHEAD;
 use super::node_set::NodeSet;
 use crate::query::Neighbor;
 
-/// Candidates that are rescored beside the k that are wanted.
-///
-/// With 30 the exact neighbours of 1,000 image and 1,000 text queries to 100,000 vectors were among them.
-const MORE_CANDIDATES: usize = 30;
+/// The most candidates that are rescored beside the k that are wanted.
+const MORE_CANDIDATES: usize = 500;
 
 /// Rows that are compared at a time.
 const ROWS_PER_BLOCK: usize = 256;
 
-/// How many candidates are rescored for k neighbours.
-pub(super) fn n_rescored(k: usize) -> usize {
-    k + MORE_CANDIDATES + k / 2
+/// Those of some candidates, best first by their coarse dot products, among which the best `k` are: the first `k`, and the
+/// others that rounding alone may have put behind them. Of vectors that are clearly apart these are few, of a burst of
+/// photos many.
+pub(super) fn contenders(
+    ranked: impl Iterator<Item = (i32, u32)>,
+    k: usize,
+    slack: i32,
+) -> impl Iterator<Item = u32> {
+    let mut least = i32::MIN;
+    let worthy =
+        ranked.take(k + MORE_CANDIDATES).enumerate().take_while(move |&(rank, (dot, _))| {
+            if rank + 1 == k {
+                least = dot.saturating_sub(slack);
+            }
+            dot >= least
+        });
+    worthy.map(|(_, (_, node))| node)
 }
 
 /// The `k` nodes nearest to the query, best first; their `key` is the node.
@@ -31,7 +43,7 @@ pub(super) fn scan(
     k: usize,
     allowed: Option<&NodeSet>,
 ) -> Vec<Neighbor> {
-    let mut candidates = Candidates::new(n_rescored(k));
+    let mut candidates = Candidates::new(k + MORE_CANDIDATES);
     let mut dots = [0; ROWS_PER_BLOCK];
     match allowed {
         None => {
@@ -54,7 +66,7 @@ pub(super) fn scan(
             }
         }
     }
-    rescore(codes, query, candidates.into_nodes(), k)
+    rescore(codes, query, contenders(candidates.into_ranked(), k, query.slack), k)
 }
 
 /// The same by both bytes of every node: slower, and misses nothing.
@@ -127,8 +139,44 @@ impl Candidates {
         }
     }
 
-    fn into_nodes(mut self) -> impl Iterator<Item = u32> {
+    /// Best first.
+    fn into_ranked(mut self) -> impl Iterator<Item = (i32, u32)> {
         self.shrink();
-        self.kept.into_iter().map(|(_, Reverse(node))| node)
+        self.kept.sort_unstable_by(|a, b| b.cmp(a));
+        self.kept.into_iter().map(|(dot, Reverse(node))| (dot, node))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_rounding_may_have_swapped_contends() {
+        let ranked = [(90, 5), (80, 1), (79, 9), (71, 2), (70, 3), (69, 4), (80, 8)];
+        let contenders = |k, slack| contenders(ranked.into_iter(), k, slack).collect::<Vec<_>>();
+        assert_eq!(contenders(2, 10), [5, 1, 9, 2, 3]);
+        assert_eq!(contenders(2, 0), [5, 1]);
+        assert_eq!(contenders(1, 5), [5]);
+        assert_eq!(contenders(9, 0).len(), 7);
+        assert_eq!(contenders(2, i32::MAX).len(), 7);
+    }
+
+    /// A burst: more vectors that differ by less than a coarse step than there are neighbours wanted.
+    #[test]
+    fn a_burst_is_ranked_by_its_fine_codes() {
+        use crate::index::codes::{Codes, Quantizer};
+        let unit = |angle: f32| [angle.cos(), angle.sin()];
+        let mut vectors: Vec<f32> = (0..300).flat_map(|i| unit(0.5 + i as f32 * 1e-5)).collect();
+        vectors.extend((0..50).flat_map(|i| unit(i as f32 * 0.12)));
+        let mut codes = Codes::new(Quantizer::fit(&vectors, 2), 350);
+        vectors.chunks_exact(2).for_each(|vector| codes.push(vector));
+        let query = codes.view().query(&unit(0.6));
+        let found = scan(codes.view(), &query, 10, None);
+        // Angles grow with the node, and 0.6 lies behind all of the burst; the fine steps are some 3e-5.
+        assert!(
+            found.iter().filter(|found| found.key >= 280 && found.key < 300).count() >= 9,
+            "{found:?}"
+        );
     }
 }

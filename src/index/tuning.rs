@@ -133,8 +133,8 @@ fn beams(graph: &Graph, codes: CodeView<'_>, tries: &[Try], n_candidates: &mut u
         for Try { query, hidden, exact } in tries {
             walk.nearest_but(&query.coarse, ef, *hidden, &mut scratch);
             *n_candidates += ef;
-            let rescored = scratch.found().take(scan::n_rescored(K));
-            let found = scan::rescore(codes, query, rescored, K);
+            let contenders = scan::contenders(scratch.ranked(), K, query.slack);
+            let found = scan::rescore(codes, query, contenders, K);
             n_found += found.iter().filter(|found| exact.contains(&found.key)).count();
         }
         let reaches = |share: f64| n_found as f64 >= share * n_wanted as f64;

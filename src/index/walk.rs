@@ -30,7 +30,12 @@ pub(super) struct Scratch {
 impl Scratch {
     /// What the last walk found: nodes, best first by their coarse codes.
     pub(super) fn found(&self) -> impl Iterator<Item = u32> + '_ {
-        self.pool.iter().map(|candidate| candidate.node())
+        self.ranked().map(|(_, node)| node)
+    }
+
+    /// The same with their dot products.
+    pub(super) fn ranked(&self) -> impl Iterator<Item = (i32, u32)> + '_ {
+        self.pool.iter().map(|candidate| (candidate.dot(), candidate.node()))
     }
 }
 
@@ -45,6 +50,10 @@ impl Candidate {
     fn new(dot: i32, node: u32) -> Self {
         let rank = u64::from(dot.cast_unsigned() ^ (1 << 31));
         Self(rank << 32 | u64::from(u32::MAX / 2 - node) << 1 | Self::OPEN)
+    }
+
+    fn dot(self) -> i32 {
+        ((self.0 >> 32) as u32 ^ (1 << 31)).cast_signed()
     }
 
     fn node(self) -> u32 {

@@ -15,7 +15,7 @@ use crate::query::{Hit, MAX_K, Neighbor, Query, Target, Term};
 /// Rows of the catalog that are compared at a time, so that a scan's memory does not grow with the library.
 const ROWS_PER_SCAN: usize = 4_096;
 
-/// Candidates beyond k that an exact search scores again.
+/// Candidates of a snapshot beyond k that are scored again.
 const SPARE: usize = 16;
 
 impl Library {
@@ -183,7 +183,7 @@ impl Search<'_> {
         };
         let filter = Filter::Except(&dead);
         // The codes of a snapshot round in the fifth digit: a few more, so that the rows decide about the last ones.
-        let k = if exact { k + SPARE } else { k };
+        let k = k + SPARE;
         let options = SearchOptions { k, foreign, ef: None, exact, filter };
         let answer = snapshot.search(self.point, &options)?;
         (step.plan, step.n_in_snapshot) = (Some(answer.plan), answer.n_allowed);

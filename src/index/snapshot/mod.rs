@@ -229,9 +229,10 @@ impl Snapshot {
         let mut scratch = self.scratches.lock().ok().and_then(|mut kept| kept.pop());
         let scratch = scratch.get_or_insert_default();
         walk.nearest(&query.coarse, ef, scratch);
-        let may_answer = |node: &u32| allowed.is_none_or(|allowed| allowed.contains(*node));
-        let candidates = scratch.found().filter(may_answer).take(scan::n_rescored(k));
-        let found = scan::rescore(walk.codes, query, candidates, k);
+        let may_answer =
+            |&(_, node): &(i32, u32)| allowed.is_none_or(|allowed| allowed.contains(node));
+        let ranked = scratch.ranked().filter(may_answer);
+        let found = scan::rescore(walk.codes, query, scan::contenders(ranked, k, query.slack), k);
         if let Ok(mut kept) = self.scratches.lock() {
             kept.push(std::mem::take(scratch));
         }
