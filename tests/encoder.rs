@@ -76,8 +76,6 @@ fn without_the_encoder_everything_else_works() {
     }
     // It is not even looked for where there is nothing to encode.
     assert_eq!(run_in(&bin, &place, &["query", "--text", " "]).0, 2);
-    fs::write(place.photo("bad.png"), "no picture").unwrap();
-    assert_eq!(run_in(&bin, &place, &["query", "--image", "photos/bad.png"]).0, 5);
     assert_eq!(run_in(&bin, &place, &["forget", "photos"]).0, 0);
     let empty = Place::new();
     assert_eq!(run(&empty, &["index", "photos"]).0, 0);
