@@ -10,7 +10,7 @@ use super::node_set::NodeSet;
 use crate::query::Neighbor;
 
 /// The most candidates that are rescored beside the k that are wanted.
-const MORE_CANDIDATES: usize = 500;
+pub(super) const MORE_CANDIDATES: usize = 500;
 
 /// Rows that are compared at a time.
 const ROWS_PER_BLOCK: usize = 256;

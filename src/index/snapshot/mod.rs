@@ -49,6 +49,9 @@ pub struct SnapshotMeta {
 /// elsewhere is less like them than they are.
 const OWN_MARGIN: usize = 2;
 
+/// How much wider the next walk is when nodes at the end of a beam may be as good as those that are wanted.
+const WIDENING: usize = 4;
+
 /// How to search a snapshot.
 #[derive(Clone, Copy, Debug)]
 pub struct SearchOptions<'a> {
@@ -215,7 +218,7 @@ impl Snapshot {
         plan(situation, tuning)
     }
 
-    /// The best k of those that a walk finds and that may answer, rescored; fewer if it finds too few to be sure.
+    /// The best k of those that walks find and that may answer, rescored; fewer if too few do, to be sure of them.
     fn walk(
         &self,
         query: &CodedQuery,
@@ -223,20 +226,45 @@ impl Snapshot {
         ef: usize,
         allowed: Option<&NodeSet>,
     ) -> Vec<Neighbor> {
-        let Some(SmallParts { upper, orphans, .. }) = &self.graph else { return Vec::new() };
-        let (width, layer0) = (self.header.width, self.section(Kind::Layer0));
-        let walk = Walk { codes: self.codes(), width, layer0, upper, orphans };
         let mut scratch = self.scratches.lock().ok().and_then(|mut kept| kept.pop());
         let scratch = scratch.get_or_insert_default();
-        walk.nearest(&query.coarse, ef, scratch);
-        let may_answer =
-            |&(_, node): &(i32, u32)| allowed.is_none_or(|allowed| allowed.contains(node));
-        let ranked = scratch.ranked().filter(may_answer);
-        let found = scan::rescore(walk.codes, query, scan::contenders(ranked, k, query.slack), k);
+        let mut found = None;
+        let mut ef = ef;
+        while found.is_none() && ef < self.len() {
+            found = self.walk_once(query, k, ef, allowed, scratch);
+            ef = ef.saturating_mul(WIDENING);
+        }
         if let Ok(mut kept) = self.scratches.lock() {
             kept.push(std::mem::take(scratch));
         }
-        found
+        found.unwrap_or_default()
+    }
+
+    /// `None` if rounding may have kept some of the best out of the beam: so many nodes are equally good.
+    fn walk_once(
+        &self,
+        query: &CodedQuery,
+        k: usize,
+        ef: usize,
+        allowed: Option<&NodeSet>,
+        scratch: &mut Scratch,
+    ) -> Option<Vec<Neighbor>> {
+        let SmallParts { upper, orphans, .. } = self.graph.as_ref()?;
+        let (width, layer0) = (self.header.width, self.section(Kind::Layer0));
+        let walk = Walk { codes: self.codes(), width, layer0, upper, orphans };
+        walk.nearest(&query.coarse, ef, scratch);
+        let may_answer =
+            |&(_, node): &(i32, u32)| allowed.is_none_or(|allowed| allowed.contains(node));
+        let ranked = || scratch.ranked().filter(may_answer);
+        let contenders: Vec<u32> = scan::contenders(ranked(), k, query.slack).collect();
+        let least = ranked().nth(k.checked_sub(1)?).map(|(dot, _)| dot.saturating_sub(query.slack));
+        let is_full = scratch.ranked().count() >= ef;
+        let reaches_the_end = scratch.ranked().last().map(|(dot, _)| dot) >= least;
+        let are_few = contenders.len() < k + scan::MORE_CANDIDATES;
+        if least.is_some() && is_full && reaches_the_end && are_few {
+            return None;
+        }
+        Some(scan::rescore(walk.codes, query, contenders, k))
     }
 
     fn codes(&self) -> CodeView<'_> {
