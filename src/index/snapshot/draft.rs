@@ -18,8 +18,8 @@ const MAX_HELD_OUT: usize = 200;
 
 /// The contents of a snapshot before it is written.
 ///
-/// Needs about 2 bytes a component in memory; a graph four bytes for each of its links, and twice that while it
-/// is built.
+/// Needs 2 bytes a component in memory, and some 1.6 kB a node more while a graph is built: 213 MB at most for
+/// 100,000 nodes of 256 dimensions.
 pub struct SnapshotDraft {
     pub(super) meta: SnapshotMeta,
     pub(super) keys: Vec<u64>,
