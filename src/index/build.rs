@@ -242,16 +242,9 @@ impl<'a> Work<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::index::codes::Quantizer;
     use crate::index::scan;
     use crate::index::testing::{Nodes, recall};
     use crate::query::Neighbor;
-
-    fn codes(nodes: &Nodes) -> Codes {
-        let mut codes = Codes::new(Quantizer::fit(&nodes.vectors, nodes.dim), nodes.keys.len());
-        nodes.vectors.chunks_exact(nodes.dim).for_each(|vector| codes.push(vector));
-        codes
-    }
 
     /// The first nodes, and the others to query with.
     fn split(mut nodes: Nodes, n_nodes: usize) -> (Nodes, Nodes) {
@@ -289,7 +282,7 @@ mod tests {
     #[test]
     fn recall_against_the_exact_scan() {
         let (nodes, queries) = split(Nodes::clustered(3_200, 32, 40, 1), 3_000);
-        let codes = codes(&nodes);
+        let codes = nodes.codes();
         let graph = built(&codes);
         let found = mean_recall(&graph, &codes, &nodes, &queries, 64);
         assert!(found >= 0.98, "recall@10 is {found}");
@@ -305,7 +298,7 @@ mod tests {
     fn shards_make_one_graph() {
         let n_nodes = 2 * shards::SHARD_SIZE + 2_000;
         let (nodes, queries) = split(Nodes::clustered(n_nodes + 100, 16, 300, 1), n_nodes);
-        let codes = codes(&nodes);
+        let codes = nodes.codes();
         let squares = squares(codes.view());
         let members: Vec<u32> = (0..codes.view().len() as u32).collect();
         let shards = shards::divide(codes.view(), &squares, &members);
@@ -321,7 +314,7 @@ mod tests {
     #[test]
     fn the_graph_does_not_depend_on_the_number_of_threads() {
         let nodes = Nodes::clustered(2_500, 16, 30, 3);
-        let (codes, samples) = (codes(&nodes), Nodes::clustered(200, 16, 30, 9).vectors);
+        let (codes, samples) = (nodes.codes(), Nodes::clustered(200, 16, 30, 9).vectors);
         let graphs = [1, 1, 3].map(|n_threads| {
             let options = BuildOptions { n_threads, ..BuildOptions::default() };
             build(&codes, &samples, &options, &mut go_on).unwrap()
@@ -348,7 +341,7 @@ mod tests {
         }
         let queries =
             Nodes { keys: vec![0; 200], vectors: texts.vectors.split_off(2_000 * 24), dim: 24 };
-        let codes = codes(&images);
+        let codes = images.codes();
         let plain = built(&codes);
         let enriched = build(&codes, &texts.vectors, &BuildOptions::default(), &mut go_on).unwrap();
         let recall = |graph| mean_recall(graph, &codes, &images, &queries, 24);
@@ -363,7 +356,7 @@ mod tests {
     #[test]
     fn upper_layers_thin_out() {
         let nodes = Nodes::clustered(2_200, 8, 5, 3);
-        let graph = built(&codes(&nodes));
+        let graph = built(&nodes.codes());
         let sizes: Vec<usize> = graph.upper.layers.iter().map(|layer| layer.nodes.len()).collect();
         assert_eq!(sizes, [69, 3]);
         assert_eq!(graph.upper.layers[1].nodes, [0, 1_024, 2_048]);
@@ -382,7 +375,7 @@ mod tests {
         let mut vectors = copy.repeat(500);
         vectors.extend(&distinct.vectors);
         let nodes = Nodes { keys: (0..1_500).collect(), vectors, dim: 16 };
-        let codes = codes(&nodes);
+        let codes = nodes.codes();
         let mut graph = built(&codes);
         let n_lost = |graph: &Graph, nodes: std::ops::Range<u64>| {
             let finds = |node: u64| {
@@ -405,7 +398,7 @@ mod tests {
     fn equal_vectors_only() {
         let nodes =
             Nodes { keys: (0..300).collect(), vectors: [[0.6f32, 0.8]; 300].concat(), dim: 2 };
-        let codes = codes(&nodes);
+        let codes = nodes.codes();
         assert_eq!(walked(&built(&codes), &codes, &[1.0, 0.0], 64).len(), 10);
     }
 
@@ -413,7 +406,7 @@ mod tests {
     fn small_sets() {
         for n_nodes in [0, 1, 2, 3] {
             let nodes = Nodes::clustered(n_nodes, 4, 1, 7);
-            let codes = codes(&nodes);
+            let codes = nodes.codes();
             let query = Nodes::clustered(1, 4, 1, 8).vectors;
             assert_eq!(walked(&built(&codes), &codes, &query, 10).len(), n_nodes);
         }
@@ -422,7 +415,7 @@ mod tests {
     #[test]
     fn options_out_of_range_are_clamped() {
         let nodes = Nodes::clustered(50, 4, 5, 7);
-        let codes = codes(&nodes);
+        let codes = nodes.codes();
         for n in [0, 1, 256, usize::MAX] {
             let options = BuildOptions {
                 max_links: n,
@@ -439,7 +432,7 @@ mod tests {
     #[test]
     fn progress_grows_and_can_cancel() {
         let nodes = Nodes::clustered(1_200, 4, 5, 7);
-        let codes = codes(&nodes);
+        let codes = nodes.codes();
         let mut calls = Vec::new();
         let options = BuildOptions::default();
         build(&codes, &nodes.vectors, &options, &mut |n_done| {

@@ -199,18 +199,12 @@ mod tests {
     use crate::embedding::dot;
     use crate::index::testing::Nodes;
 
-    fn codes(nodes: &Nodes) -> Codes {
-        let mut codes = Codes::new(Quantizer::fit(&nodes.vectors, nodes.dim), nodes.keys.len());
-        nodes.vectors.chunks_exact(nodes.dim).for_each(|vector| codes.push(vector));
-        codes
-    }
-
     #[test]
     fn scores_are_those_of_the_vectors() {
         for dim in [1, 31, 32, 100] {
             let nodes = Nodes::clustered(300, dim, 20, 1);
             let queries = Nodes::clustered(20, dim, 20, 2);
-            let codes = codes(&nodes);
+            let codes = nodes.codes();
             let view = codes.view();
             assert_eq!(
                 (view.len(), view.dim(), view.stride()),
@@ -233,7 +227,7 @@ mod tests {
     #[test]
     fn what_is_not_there_has_no_score() {
         let nodes = Nodes::clustered(3, 8, 1, 1);
-        let codes = codes(&nodes);
+        let codes = nodes.codes();
         let view = codes.view();
         let query = view.query(nodes.vector(0));
         assert!(view.score(&query, 2).unwrap() > 0.0);
@@ -247,7 +241,7 @@ mod tests {
     #[test]
     fn equal_vectors_and_no_vectors_have_codes_too() {
         let nodes = Nodes { keys: vec![1; 5], vectors: [[0.6f32, 0.8]; 5].concat(), dim: 2 };
-        let equal = codes(&nodes);
+        let equal = nodes.codes();
         let query = equal.view().query(&[1.0, 0.0]);
         assert!((equal.view().score(&query, 4).unwrap() - 0.6).abs() < 1e-4);
         assert_eq!(Quantizer::fit(&[], 3).mean, [0.0; 3]);

@@ -71,15 +71,13 @@ pub(super) fn distance(codes: CodeView<'_>, squares: &[i32], a: u32, b: u32) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::index::codes::{Codes, Quantizer};
     use crate::index::links::squares;
     use crate::index::testing::Nodes;
 
     #[test]
     fn links_are_near_members_and_the_same_each_time() {
         let nodes = Nodes::clustered(400, 16, 4, 1);
-        let mut codes = Codes::new(Quantizer::fit(&nodes.vectors, 16), 400);
-        nodes.vectors.chunks_exact(16).for_each(|vector| codes.push(vector));
+        let codes = nodes.codes();
         let (view, members) = (codes.view(), (100..400).step_by(2).collect::<Vec<u32>>());
         let squares = squares(view);
         let links = link(view, &squares, &members, 8, 40);

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::NodeVectors;
+use super::codes::{Codes, Quantizer};
 use crate::query::Neighbor;
 
 /// Nodes that own their vectors.
@@ -29,6 +30,13 @@ impl Nodes {
 
     pub(super) fn view(&self) -> NodeVectors<'_> {
         NodeVectors { keys: &self.keys, vectors: &self.vectors, dim: self.dim }
+    }
+
+    /// These vectors as codes that are fitted to them.
+    pub(super) fn codes(&self) -> Codes {
+        let mut codes = Codes::new(Quantizer::fit(&self.vectors, self.dim), self.keys.len());
+        self.vectors.chunks_exact(self.dim).for_each(|vector| codes.push(vector));
+        codes
     }
 
     pub(super) fn vector(&self, node: usize) -> &[f32] {
