@@ -76,6 +76,15 @@ impl Codes {
         self.fine.resize(end, 0);
     }
 
+    /// Puts the codes of `order[i]` at place i; every node has one place.
+    pub(super) fn reorder(&mut self, order: &[u32]) {
+        let stride = stride(self.quantizer.mean.len());
+        for codes in [&mut self.coarse, &mut self.fine] {
+            let row = |&node: &u32| &codes[node as usize * stride..][..stride];
+            *codes = order.iter().flat_map(row).copied().collect();
+        }
+    }
+
     pub(super) fn view(&self) -> CodeView<'_> {
         let Self { quantizer: Quantizer { mean, scale }, coarse, fine } = self;
         CodeView::new(mean, *scale, coarse, fine)

@@ -35,9 +35,9 @@ pub(super) fn link(
     // More than 256 links end the process inside `hnsw_rs`, and 256 are stored as 0 in a byte.
     let (max_links, ef) = (max_links.clamp(4, 64), ef.clamp(16, 2_000));
     let hnsw = Hnsw::new(max_links, members.len(), MAX_LAYER, ef, distance);
-    for (position, node) in members.iter().enumerate() {
+    for position in shuffled(members.len()) {
         // What it stores as the vector is the node only, so that no vector is held twice.
-        hnsw.insert_slice((std::slice::from_ref(node), position));
+        hnsw.insert_slice((std::slice::from_ref(&members[position]), position));
     }
     let mut links = vec![Vec::new(); members.len()];
     // No thread inserts any more: an iterator over points deadlocks with one that does.
@@ -46,6 +46,15 @@ pub(super) fn link(
         links[point.get_origin_id()] = layer0.iter().map(|link| members[link.d_id]).collect();
     }
     links
+}
+
+/// All numbers below `n` in an order without meaning, the same each time: nodes that lie side by side are near each other,
+/// and a graph that grows at one end only has no long links.
+fn shuffled(n: usize) -> Vec<usize> {
+    let mut all: Vec<usize> = (0..n).collect();
+    // The golden ratio times the number: neighbours go far apart, and no two come to the same place.
+    all.sort_unstable_by_key(|&i| (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    all
 }
 
 /// Squared Euclidean distance of two nodes by their coarse codes: 0 or more, and never NaN, on either of which

@@ -11,9 +11,8 @@ use super::kernel_neon as neon;
 /// Rows of codes are padded with zeros to a multiple of this many components.
 pub(super) const LANES: usize = 32;
 
-/// How far ahead of the row that is compared the next ones are asked from memory.
-///
-/// Four rows of 512 bytes are about what a core can have under way.
+/// How many rows are compared at a time, while the next ones are on their way from memory: four of 512 bytes are about
+/// what a core can have under way.
 pub(super) const ROWS_AHEAD: usize = 4;
 
 /// Which instructions to use: chosen once, when codes are made or mapped.
@@ -57,6 +56,16 @@ impl Kernel {
         }
     }
 
+    /// Dot products of one row with [`ROWS_AHEAD`] others, see [`Kernel::dot`].
+    #[inline]
+    fn dot_4(self, a: &[i8], rows: [&[i8]; ROWS_AHEAD]) -> [i32; ROWS_AHEAD] {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => avx2::dot_4(a, rows),
+            _ => rows.map(|row| self.dot(a, row)),
+        }
+    }
+
     /// Dot product of numbers with a row of codes of the same length, a multiple of [`LANES`].
     #[inline]
     pub(super) fn dot_f32(self, a: &[f32], b: &[i8]) -> f32 {
@@ -78,15 +87,19 @@ impl Kernel {
             let start = node as usize * query.len();
             &rows[start..start + query.len()]
         };
-        for &node in nodes.iter().take(ROWS_AHEAD) {
-            self.prefetch(row(node));
+        let expect = |nodes: &[u32]| {
+            nodes.iter().take(ROWS_AHEAD).for_each(|&node| self.prefetch(row(node)));
+        };
+        expect(nodes);
+        let mut rest = nodes;
+        let mut dots = dots.iter_mut();
+        while let Some((&group, ahead)) = rest.split_first_chunk::<ROWS_AHEAD>() {
+            expect(ahead);
+            let found = self.dot_4(query, group.map(row));
+            dots.by_ref().zip(found).for_each(|(slot, dot)| *slot = dot);
+            rest = ahead;
         }
-        for (i, dot) in dots.iter_mut().enumerate().take(nodes.len()) {
-            if let Some(&ahead) = nodes.get(i + ROWS_AHEAD) {
-                self.prefetch(row(ahead));
-            }
-            *dot = self.dot(query, row(nodes[i]));
-        }
+        dots.zip(rest).for_each(|(slot, &node)| *slot = self.dot(query, row(node)));
     }
 
     /// Asks for bytes that will be needed soon.

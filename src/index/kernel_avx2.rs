@@ -2,13 +2,13 @@
 #![expect(unsafe_code, reason = "these instructions exist only where `is_there` says so")]
 
 use std::arch::x86_64::{
-    __m256i, _MM_HINT_T0, _mm_add_epi32, _mm_add_ps, _mm_cvtsi128_si32, _mm_cvtss_f32,
+    __m128i, __m256i, _MM_HINT_T0, _mm_add_epi32, _mm_add_ps, _mm_cvtsi128_si32, _mm_cvtss_f32,
     _mm_loadl_epi64, _mm_movehl_ps, _mm_prefetch, _mm_shuffle_epi32, _mm_shuffle_ps,
-    _mm256_abs_epi8, _mm256_add_epi32, _mm256_add_ps, _mm256_castps256_ps128,
+    _mm_storeu_si128, _mm256_abs_epi8, _mm256_add_epi32, _mm256_add_ps, _mm256_castps256_ps128,
     _mm256_castsi256_si128, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps, _mm256_extractf128_ps,
-    _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256,
-    _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_set1_epi16, _mm256_setzero_ps,
-    _mm256_setzero_si256, _mm256_sign_epi8,
+    _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_hadd_epi32, _mm256_loadu_ps,
+    _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_set1_epi16,
+    _mm256_setzero_ps, _mm256_setzero_si256, _mm256_sign_epi8,
 };
 
 /// Bytes of a cache line.
@@ -25,6 +25,14 @@ pub(super) fn dot(a: &[i8], b: &[i8]) -> i32 {
     assert_eq!(a.len(), b.len());
     // SAFETY: `Kernel::Avx2` is made only where `is_there`, and both slices have the same length.
     unsafe { dot_unchecked(a, b) }
+}
+
+/// Dot products of one row with four others, which costs about two thirds of four by [`dot`].
+#[inline]
+pub(super) fn dot_4(a: &[i8], rows: [&[i8]; 4]) -> [i32; 4] {
+    assert!(rows.iter().all(|row| row.len() == a.len()));
+    // SAFETY: as in `dot`.
+    unsafe { dot_4_unchecked(a, rows) }
 }
 
 /// See [`super::kernel::Kernel::dot_f32`]; only where [`is_there`].
@@ -69,6 +77,35 @@ unsafe fn dot_unchecked(a: &[i8], b: &[i8]) -> i32 {
     let sum = _mm_add_epi32(sum, _mm_shuffle_epi32::<0b00_00_11_10>(sum));
     let sum = _mm_add_epi32(sum, _mm_shuffle_epi32::<0b00_00_00_01>(sum));
     _mm_cvtsi128_si32(sum)
+}
+
+/// The same for four rows: |a| is made once for all of them, and their lanes are added together.
+///
+/// # Safety
+/// As for [`dot_unchecked`].
+#[target_feature(enable = "avx2")]
+unsafe fn dot_4_unchecked(a: &[i8], rows: [&[i8]; 4]) -> [i32; 4] {
+    let ones = _mm256_set1_epi16(1);
+    let mut sums = [_mm256_setzero_si256(); 4];
+    for block in 0..a.len() / 32 {
+        // SAFETY: 32 bytes from `block * 32` lie within all of the slices; the loads need no alignment.
+        let load = |slice: &[i8]| unsafe {
+            _mm256_loadu_si256(slice.as_ptr().add(block * 32).cast::<__m256i>())
+        };
+        let a = load(a);
+        let size = _mm256_abs_epi8(a);
+        for (sum, row) in sums.iter_mut().zip(rows) {
+            let pairs = _mm256_maddubs_epi16(size, _mm256_sign_epi8(load(row), a));
+            *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, ones));
+        }
+    }
+    let [a, b, c, d] = sums;
+    let sums = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+    let sums = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256::<1>(sums));
+    let mut dots = [0; 4];
+    // SAFETY: 16 bytes are written to an array of 16; the store needs no alignment.
+    unsafe { _mm_storeu_si128(dots.as_mut_ptr().cast::<__m128i>(), sums) };
+    dots
 }
 
 /// # Safety

@@ -18,6 +18,7 @@ mod kernel_avx2;
 mod kernel_neon;
 mod links;
 mod node_set;
+mod order;
 mod plan;
 mod scan;
 mod shards;

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::index::build::{self, BuildOptions, OnProgress};
 use crate::index::codes::{Codes, Quantizer};
 use crate::index::graph::{Graph, MAX_NODES};
+use crate::index::order;
 use crate::index::tuning::{self, Tuning};
 use crate::index::{check_dim, check_unit};
 
@@ -22,7 +23,9 @@ const MAX_HELD_OUT: usize = 200;
 /// 100,000 nodes of 256 dimensions.
 pub struct SnapshotDraft {
     pub(super) meta: SnapshotMeta,
+    /// The key of each node.
     pub(super) keys: Vec<u64>,
+    last_key: Option<u64>,
     pub(super) codes: Codes,
     pub(super) graph: Option<(Graph, Tuning)>,
 }
@@ -38,7 +41,7 @@ impl SnapshotDraft {
             return Err(Error::BadOption { reason: "vectors of 0 dimensions".into() });
         }
         let codes = Codes::new(Quantizer::fit(sample, meta.dim), n_expected);
-        Ok(Self { meta, keys: Vec::with_capacity(n_expected), codes, graph: None })
+        Ok(Self { meta, keys: Vec::with_capacity(n_expected), last_key: None, codes, graph: None })
     }
 
     /// Adds a node. Keys come in ascending order, and their vectors should all be different.
@@ -49,7 +52,7 @@ impl SnapshotDraft {
     pub fn push(&mut self, key: u64, vector: &[f32]) -> Result<()> {
         check_dim(self.meta.dim, vector.len())?;
         check_unit(key, vector)?;
-        if self.keys.last().is_some_and(|&last| last >= key) {
+        if self.last_key.is_some_and(|last| last >= key) {
             return Err(Error::BadOption { reason: format!("key {key} is out of order") });
         }
         if self.keys.len() == MAX_NODES {
@@ -57,6 +60,7 @@ impl SnapshotDraft {
             return Err(Error::BadOption { reason });
         }
         self.keys.push(key);
+        self.last_key = Some(key);
         self.codes.push(vector);
         // What was linked before it knows nothing of it.
         self.graph = None;
@@ -102,10 +106,18 @@ impl SnapshotDraft {
                 shaping.extend_from_slice(sample)
             }
         }
+        self.reorder();
         let graph = build::build(&self.codes, &shaping, options, progress)?;
         let tuning = tuning::measure(&graph, self.codes.view(), &measuring);
         self.graph = Some((graph, tuning));
         Ok(())
+    }
+
+    /// Brings near nodes together.
+    fn reorder(&mut self) {
+        let order = order::near_together(self.codes.view());
+        self.keys = order.iter().map(|&node| self.keys[node as usize]).collect();
+        self.codes.reorder(&order);
     }
 
     /// What was measured, once there is a graph.

@@ -21,7 +21,7 @@ use crate::index::graph::MAX_NODES;
 use crate::item::Modality;
 
 pub(super) const MAGIC: [u8; 8] = *b"mmsnap\r\n";
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 pub(super) const BYTE_ORDER_MARK: u32 = 0x0102_0304;
 /// Alignment of sections: a cache line, and more than any element needs.
 pub(super) const ALIGNMENT: usize = 64;
@@ -34,6 +34,8 @@ const HASH_LEN: usize = blake3::OUT_LEN;
 pub(super) enum Kind {
     /// u64, the key of each node.
     Ids,
+    /// u32, the nodes in ascending order of their keys.
+    ByKey,
     /// f32, the mean of each component, then the scale: see the `codes` module.
     Quantizer,
     /// i8, the coarse codes of each node, in rows padded with zeros.
@@ -51,8 +53,9 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Ids,
+        Self::ByKey,
         Self::Quantizer,
         Self::Coarse,
         Self::Fine,
@@ -65,6 +68,7 @@ impl Kind {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Ids => "ids",
+            Self::ByKey => "by_key",
             Self::Quantizer => "quantizer",
             Self::Coarse => "coarse",
             Self::Fine => "fine",
@@ -79,7 +83,12 @@ impl Kind {
     pub(super) fn is_bulk(self) -> bool {
         match self {
             Self::Coarse | Self::Fine | Self::Layer0 => true,
-            Self::Ids | Self::Quantizer | Self::Upper | Self::Orphans | Self::Tuning => false,
+            Self::Ids
+            | Self::ByKey
+            | Self::Quantizer
+            | Self::Upper
+            | Self::Orphans
+            | Self::Tuning => false,
         }
     }
 
@@ -94,6 +103,7 @@ impl Kind {
             Self::Coarse => 7,
             Self::Fine => 8,
             Self::Tuning => 9,
+            Self::ByKey => 10,
         }
     }
 }
@@ -225,6 +235,7 @@ impl Header {
         }
         let expected = match section.kind {
             Kind::Ids => self.n_nodes.checked_mul(size_of::<u64>()),
+            Kind::ByKey => self.n_nodes.checked_mul(size_of::<u32>()),
             Kind::Quantizer => self.meta.dim.checked_add(1).and_then(|n| n.checked_mul(4)),
             Kind::Coarse | Kind::Fine => self.n_nodes.checked_mul(stride(self.meta.dim)),
             Kind::Layer0 => self.n_nodes.checked_mul(self.width).and_then(|n| n.checked_mul(4)),
@@ -242,7 +253,7 @@ impl Header {
         for kind in Kind::ALL {
             let n_found = self.sections.iter().filter(|section| section.kind == kind).count();
             let n_expected = match kind {
-                Kind::Ids | Kind::Quantizer | Kind::Coarse | Kind::Fine => 1,
+                Kind::Ids | Kind::ByKey | Kind::Quantizer | Kind::Coarse | Kind::Fine => 1,
                 Kind::Layer0 | Kind::Upper | Kind::Orphans | Kind::Tuning => {
                     usize::from(self.width > 0)
                 }

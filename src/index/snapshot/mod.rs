@@ -146,9 +146,14 @@ impl Snapshot {
         self.len() == 0
     }
 
-    /// The key of each node, in ascending order.
+    /// The key of each node: with a graph near ones lie side by side, without one they are in ascending order.
     pub fn keys(&self) -> &[u64] {
         self.section(Kind::Ids)
+    }
+
+    /// Which nodes may answer; `None` if all may.
+    fn allowed(&self, filter: Filter<'_>) -> Option<NodeSet> {
+        filter.nodes(self.keys(), self.section(Kind::ByKey))
     }
 
     /// Whether it holds a graph.
@@ -175,7 +180,7 @@ impl Snapshot {
     /// [`Error::Dimension`] if the query is from another space.
     pub fn search(&self, query: &Embedding, options: &SearchOptions<'_>) -> Result<Answer> {
         check_dim(self.meta().dim, query.dim())?;
-        let allowed = options.filter.nodes(self.keys());
+        let allowed = self.allowed(options.filter);
         let n_allowed = allowed.as_ref().map_or(self.len(), NodeSet::len);
         let k = options.k.min(MAX_K).min(n_allowed);
         let mut plan = self.plan(k, n_allowed, options);
@@ -197,7 +202,9 @@ impl Snapshot {
         let named = found.into_iter().filter_map(|found| {
             Some(Neighbor { key: *keys.get(usize::try_from(found.key).ok()?)?, ..found })
         });
-        Ok(Answer { neighbors: named.collect(), plan, n_allowed })
+        let mut neighbors: Vec<Neighbor> = named.collect();
+        neighbors.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.key.cmp(&b.key)));
+        Ok(Answer { neighbors, plan, n_allowed })
     }
 
     fn plan(&self, k: usize, n_allowed: usize, options: &SearchOptions<'_>) -> Plan {

@@ -15,8 +15,11 @@ use crate::error::{Result, io_at};
 pub(super) fn write(draft: &SnapshotDraft, path: &Path) -> Result<()> {
     let quantizer = &draft.codes.quantizer;
     let numbers: Vec<f32> = quantizer.mean.iter().copied().chain([quantizer.scale]).collect();
+    let mut by_key: Vec<u32> = (0..draft.len() as u32).collect();
+    by_key.sort_unstable_by_key(|&node| draft.keys[node as usize]);
     let mut contents: Vec<(Kind, &[u8])> = vec![
         (Kind::Ids, cast_slice(&draft.keys)),
+        (Kind::ByKey, cast_slice(&by_key)),
         (Kind::Quantizer, cast_slice(&numbers)),
         (Kind::Coarse, cast_slice(&draft.codes.coarse)),
         (Kind::Fine, cast_slice(&draft.codes.fine)),
