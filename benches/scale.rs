@@ -88,8 +88,7 @@ fn ask(
     dim: usize,
     exact: bool,
 ) -> Outcome<Vec<i64>> {
-    let term = Term::Embedding(drawn(number, dim));
-    let query = Query { term, to: Target::Image, k: 10, exact };
+    let query = Query { exact, ..Query::new(Term::Embedding(drawn(number, dim))) };
     Ok(library.search(encoder, &query)?.iter().map(|hit| hit.item.id.0).collect())
 }
 

@@ -52,4 +52,4 @@ pub use embedding::Embedding;
 pub use error::{Error, ErrorKind, Result};
 pub use item::{ContentHash, ImageFacts, Item, ItemId, Metadata, Modality, Source, Status};
 pub use pixels::{Detail, Pixels};
-pub use query::{Hit, MAX_K, Neighbor, Query, Target, Term};
+pub use query::{Hit, MAX_K, MAX_TERMS, Neighbor, Query, Target, Term, WeightedTerm, compact};

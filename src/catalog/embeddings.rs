@@ -37,6 +37,24 @@ impl View<'_> {
         Ok(found)
     }
 
+    /// The embedding of this content; `None` if it has none.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if its row is damaged.
+    pub(crate) fn embedding_of(
+        &self,
+        space: SpaceId,
+        modality: Modality,
+        content_hash: ContentHash,
+    ) -> Result<Option<StoredEmbedding>> {
+        let keys = self.keys(
+            "SELECT id FROM embeddings WHERE space_id = ?1 AND modality = ?2 AND content_hash = ?3",
+            params![space.0, modality.name(), content_hash.0],
+            "find an embedding",
+        )?;
+        keys.first().map_or(Ok(None), |&key| self.embedding(key))
+    }
+
     /// Whether this content has an embedding already.
     pub(crate) fn has_embedding(
         &self,

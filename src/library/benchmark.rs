@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::item::{ItemId, Modality, Source};
 use crate::media::{Limits, read_picture};
 use crate::pixels::Pixels;
-use crate::query::{Query, Target, Term};
+use crate::query::{Query, Term};
 
 /// Inputs of one call of the encoder, as indexing does it.
 const BATCH: usize = 32;
@@ -145,8 +145,7 @@ impl Library {
         let began = Instant::now();
         for embedding in queries.iter().take(MAX_QUERIES) {
             ask(go_on)?;
-            let term = Term::Embedding(embedding.clone());
-            let query = Query { term, to: Target::Image, k: K, exact: false };
+            let query = Query::new(Term::Embedding(embedding.clone())).k(K);
             let searching = Instant::now();
             let found = self.ids(encoder, &query)?;
             measured.queries.add(1, searching);

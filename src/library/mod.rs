@@ -18,6 +18,7 @@ mod phrases;
 mod pictures;
 mod plan;
 mod prepare;
+mod question;
 mod refresh;
 mod reindex;
 mod report;

@@ -3,17 +3,21 @@
 use std::collections::BTreeMap;
 
 use super::Library;
+use super::question::{self, Question};
 use super::snapshots::Snapshots;
 use crate::catalog::{Catalog, StoredEmbedding, StoredSpace, View};
 use crate::embedding::Embedding;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::index::{self, Filter, NodeVectors, Plan, SearchOptions, Snapshot};
-use crate::item::Modality;
-use crate::query::{Hit, MAX_K, Neighbor, Query, Target, Term};
+use crate::item::{ItemId, Modality};
+use crate::query::{Hit, Neighbor, Query, Target};
 
 /// Rows of the catalog that are compared at a time, so that a scan's memory does not grow with the library.
 const ROWS_PER_SCAN: usize = 4_096;
+
+/// How many more candidates are looked at each time until unwanted terms cannot change the best ones any more.
+const WIDENING: usize = 4;
 
 /// Candidates of a snapshot beyond k that are scored again.
 const SPARE: usize = 16;
@@ -25,7 +29,7 @@ impl Library {
     /// A damaged snapshot costs time and gives a warning ([`Library::take_warnings`]), never a wrong answer.
     ///
     /// # Errors
-    /// [`Error::BadQuery`] for an empty text or k outside 1..=10,000; [`Error::ModelMismatch`] if the encoder is
+    /// [`Error::BadQuery`] for an empty text, an item that is not there, a weight of 0, or k outside 1..=10,000; [`Error::ModelMismatch`] if the encoder is
     /// not the library's; [`Error::Dimension`] for an embedding of another space; [`Error::Catalog`].
     pub fn search(&mut self, encoder: &mut dyn Encoder, query: &Query) -> Result<Vec<Hit>> {
         Ok(self.explained(encoder, query)?.hits)
@@ -36,20 +40,12 @@ impl Library {
     /// # Errors
     /// As [`Library::search`].
     pub fn explained(&mut self, encoder: &mut dyn Encoder, query: &Query) -> Result<Explained> {
-        check(query)?;
+        question::check(query)?;
         let Some(space) = self.catalog.view().space()? else { return Ok(Explained::default()) };
-        let point = match &query.term {
-            Term::Embedding(embedding) => embedding.clone(),
-            Term::Text(_) | Term::Image(_) => {
-                if self.space_of(encoder.space())?.is_none() {
-                    return Ok(Explained::default());
-                }
-                encode(encoder, &query.term)?
-            }
-        };
-        if point.dim() != space.dim {
-            return Err(Error::Dimension { expected: space.dim, found: point.dim() });
+        if question::needs_encoder(query) && self.space_of(encoder.space())?.is_none() {
+            return Ok(Explained::default());
         }
+        let points = question::points(self.catalog.view(), &space, encoder, query)?;
         let modalities = match query.to {
             Target::Image => &[Modality::Image][..],
             Target::Text => &[Modality::Text],
@@ -57,7 +53,10 @@ impl Library {
         };
         let (mut hits, mut steps) = (Vec::new(), Vec::new());
         for &modality in modalities {
-            let search = Search { space: &space, modality, point: &point, query };
+            let question = Question::new(self.catalog.view(), &space, modality, &points)?;
+            let named = question::named_items(query);
+            let search =
+                Search { space: &space, modality, question: &question, query, named: &named };
             let Self { catalog, snapshots, warnings, .. } = self;
             let (found, step) = search.hits(catalog, snapshots, warnings)?;
             hits.extend(found);
@@ -98,39 +97,18 @@ pub struct SearchStep {
     pub n_rescored: usize,
 }
 
-fn check(query: &Query) -> Result<()> {
-    if query.k == 0 || query.k > MAX_K {
-        let reason = format!("k is {}, but must be 1 to {MAX_K}", query.k);
-        return Err(Error::BadQuery { reason });
-    }
-    match &query.term {
-        Term::Text(text) if text.trim().is_empty() => {
-            Err(Error::BadQuery { reason: "the text to look for is empty".into() })
-        }
-        Term::Text(_) | Term::Image(_) | Term::Embedding(_) => Ok(()),
-    }
-}
-
-fn encode(encoder: &mut dyn Encoder, term: &Term) -> Result<Embedding> {
-    let embeddings = match term {
-        Term::Text(text) => encoder.encode_texts(&[text.as_str()])?,
-        Term::Image(picture) => {
-            let square = encoder.preprocess().apply(picture)?;
-            encoder.encode_images(&[square])?
-        }
-        Term::Embedding(embedding) => vec![embedding.clone()],
-    };
-    let nothing = || Error::Encoder { reason: "nothing came back for the query".into() };
-    embeddings.into_iter().next().ok_or_else(nothing)
-}
-
 /// A query to one modality.
 struct Search<'a> {
     space: &'a StoredSpace,
     modality: Modality,
-    point: &'a Embedding,
+    question: &'a Question,
     query: &'a Query,
+    /// Items that the query names, which do not come back.
+    named: &'a [ItemId],
 }
+
+/// An embedding that may answer, and its score.
+type Scored = (f32, StoredEmbedding);
 
 impl Search<'_> {
     fn hits(
@@ -144,19 +122,53 @@ impl Search<'_> {
         let snapshot = snapshots.current_or_warn(self.space, self.modality, generation, warnings);
         let transaction = catalog.read()?;
         let view = transaction.view();
+        let n_live = self.n_live(view)?;
+        let mut n_wanted = self.query.k + self.named.len();
+        if self.question.has_unwanted() {
+            n_wanted = n_wanted.saturating_mul(WIDENING);
+        }
+        loop {
+            let (found, step) = self.found(view, snapshot, n_wanted.min(n_live), warnings)?;
+            if n_wanted >= n_live || self.is_settled(&found) {
+                return Ok((self.items(view, found, warnings)?, step));
+            }
+            n_wanted = n_wanted.saturating_mul(WIDENING);
+        }
+    }
+
+    /// Whether nothing that was left out can be better than the k best: what is left out is further from the point than
+    /// all that is here, and unwanted terms only take away.
+    fn is_settled(&self, found: &[Scored]) -> bool {
+        if !self.question.has_unwanted() {
+            return true;
+        }
+        let furthest = found.iter().map(|(_, stored)| self.question.point.score(&stored.embedding));
+        let furthest = furthest.min_by(f32::total_cmp).unwrap_or(f32::MIN);
+        let last = found.get(self.query.k + self.named.len() - 1);
+        last.is_some_and(|(score, _)| *score >= furthest)
+    }
+
+    /// The `n_wanted` embeddings nearest to the point, best first by their scores.
+    fn found(
+        &self,
+        view: View<'_>,
+        snapshot: Option<&Snapshot>,
+        n_wanted: usize,
+        warnings: &mut Vec<String>,
+    ) -> Result<(Vec<Scored>, SearchStep)> {
         let (plan, n_in_snapshot, n_rows, n_rescored) = (None, 0, 0, 0);
         let modality = self.modality;
         let mut step = SearchStep { modality, plan, n_in_snapshot, n_rows, n_rescored };
         let mut found = Vec::new();
         if let Some(snapshot) = snapshot {
-            let candidates = self.candidates(view, snapshot, &mut step, warnings)?;
-            found = self.score_again(view, &candidates, warnings)?;
+            let candidates = self.candidates(view, snapshot, n_wanted, &mut step, warnings)?;
+            found = self.score_again(view, &candidates, n_wanted, warnings)?;
         }
-        if found.len() < self.query.k && found.len() < self.n_live(view)? {
-            let candidates = self.scan_rows(view, 0, &mut step, warnings)?;
-            found = self.score_again(view, &candidates, warnings)?;
+        if found.len() < n_wanted {
+            let candidates = self.scan_rows(view, 0, n_wanted, &mut step, warnings)?;
+            found = self.score_again(view, &candidates, n_wanted, warnings)?;
         }
-        Ok((self.items(view, found, warnings)?, step))
+        Ok((found, step))
     }
 
     fn n_live(&self, view: View<'_>) -> Result<usize> {
@@ -169,26 +181,21 @@ impl Search<'_> {
         &self,
         view: View<'_>,
         snapshot: &Snapshot,
+        n_wanted: usize,
         step: &mut SearchStep,
         warnings: &mut Vec<String>,
     ) -> Result<Vec<Neighbor>> {
         let generation = snapshot.meta().generation;
         let dead = view.dead_keys(self.space.id, self.modality, generation)?;
-        let Query { k, exact, ref term, .. } = *self.query;
-        let foreign = match term {
-            Term::Text(_) => self.modality != Modality::Text,
-            Term::Image(_) => self.modality != Modality::Image,
-            // Nobody knows what it was made of, so the wider beam is safe.
-            Term::Embedding(_) => true,
-        };
+        let (foreign, exact) = (self.question.is_foreign(self.modality), self.query.exact);
         let filter = Filter::Except(&dead);
         // The codes of a snapshot round in the fifth digit: a few more, so that the rows decide about the last ones.
-        let k = k + SPARE;
+        let k = n_wanted + SPARE;
         let options = SearchOptions { k, foreign, ef: None, exact, filter };
-        let answer = snapshot.search(self.point, &options)?;
+        let answer = snapshot.search(&self.question.point, &options)?;
         (step.plan, step.n_in_snapshot) = (Some(answer.plan), answer.n_allowed);
         let mut candidates = answer.neighbors;
-        candidates.extend(self.scan_rows(view, generation, step, warnings)?);
+        candidates.extend(self.scan_rows(view, generation, n_wanted, step, warnings)?);
         step.n_rescored = candidates.len();
         Ok(candidates)
     }
@@ -198,6 +205,7 @@ impl Search<'_> {
         &self,
         view: View<'_>,
         newer_than: u64,
+        n_wanted: usize,
         step: &mut SearchStep,
         warnings: &mut Vec<String>,
     ) -> Result<Vec<Neighbor>> {
@@ -210,35 +218,44 @@ impl Search<'_> {
                 Err(reason) => warn(warnings, &reason),
             }
             if rows.keys.len() == ROWS_PER_SCAN {
-                rows.compare(self.point, self.query.k)?;
+                rows.compare(&self.question.point, n_wanted)?;
             }
             Ok(())
         })?;
-        rows.compare(self.point, self.query.k)?;
+        rows.compare(&self.question.point, n_wanted)?;
         Ok(rows.best)
     }
 
-    /// The best k candidates by the score of their catalog rows; what has no good row is left out.
+    /// The candidates nearest to the point by their catalog rows, best first by their scores; what has no good row is left out.
     fn score_again(
         &self,
         view: View<'_>,
         candidates: &[Neighbor],
+        n_wanted: usize,
         warnings: &mut Vec<String>,
-    ) -> Result<Vec<(f32, StoredEmbedding)>> {
+    ) -> Result<Vec<Scored>> {
         let mut scored = BTreeMap::new();
         for candidate in candidates {
             match view.embedding(candidate.key) {
                 Ok(Some(stored)) if stored.embedding.dim() == self.space.dim => {
-                    scored.insert(candidate.key, (self.point.score(&stored.embedding), stored));
+                    let nearness = self.question.point.score(&stored.embedding);
+                    scored.insert(candidate.key, (nearness, stored));
                 }
                 Ok(_) => {}
                 Err(Error::Corrupt { reason, .. }) => warn(warnings, &reason),
                 Err(error) => return Err(error),
             }
         }
-        let mut scored: Vec<_> = scored.into_values().collect();
-        scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.key.cmp(&b.1.key)));
-        scored.truncate(self.query.k);
+        let best_first = |a: &Scored, b: &Scored| b.0.total_cmp(&a.0).then(a.1.key.cmp(&b.1.key));
+        let mut scored: Vec<Scored> = scored.into_values().collect();
+        scored.sort_by(best_first);
+        scored.truncate(n_wanted);
+        if self.question.has_unwanted() {
+            scored
+                .iter_mut()
+                .for_each(|(score, stored)| *score = self.question.score(&stored.embedding));
+            scored.sort_by(best_first);
+        }
         Ok(scored)
     }
 
@@ -246,7 +263,7 @@ impl Search<'_> {
     fn items(
         &self,
         view: View<'_>,
-        found: Vec<(f32, StoredEmbedding)>,
+        found: Vec<Scored>,
         warnings: &mut Vec<String>,
     ) -> Result<Vec<Hit>> {
         let mut hits = Vec::new();
@@ -255,9 +272,14 @@ impl Search<'_> {
             if n_wanted == 0 {
                 break;
             }
-            match view.items_of(self.modality, stored.content_hash, n_wanted) {
+            let n_asked = n_wanted + self.named.len();
+            match view.items_of(self.modality, stored.content_hash, n_asked) {
                 Ok(items) => {
-                    hits.extend(items.into_iter().map(|stored| Hit { item: stored.item, score }));
+                    let term_scores = self.question.term_scores(&stored.embedding);
+                    let hit = |item| Hit { item, score, term_scores: term_scores.clone() };
+                    let items = items.into_iter().map(|stored| stored.item);
+                    let others = items.filter(|item| !self.named.contains(&item.id));
+                    hits.extend(others.take(n_wanted).map(hit));
                 }
                 Err(Error::Corrupt { reason, .. }) => warn(warnings, &reason),
                 Err(error) => return Err(error),

@@ -91,7 +91,7 @@ pub fn large_jpeg() -> Vec<u8> {
     encoded(&picture, ImageFormat::Jpeg)
 }
 
-fn encoded(picture: &RgbImage, format: ImageFormat) -> Vec<u8> {
+pub fn encoded(picture: &RgbImage, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     picture.write_to(&mut bytes, format).unwrap();
     bytes.into_inner()

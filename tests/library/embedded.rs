@@ -6,7 +6,7 @@ use std::time::Duration;
 use mmsearch::encoder::{Encoder, FakeEncoder, Fingerprint, Space};
 use mmsearch::index::Plan;
 use mmsearch::library::{EmbeddedImage, Library, LibraryOptions, Selector, Tally};
-use mmsearch::{Embedding, Error, Metadata, Modality, Query, Source, Target, Term};
+use mmsearch::{Embedding, Error, Metadata, Modality, Query, Source, Term};
 
 use crate::common::{BLUE, GREEN, Place, RED, png};
 use crate::{check, index, writer};
@@ -33,7 +33,7 @@ fn images(numbers: std::ops::Range<usize>) -> impl Iterator<Item = EmbeddedImage
 }
 
 fn query(number: usize) -> Query {
-    Query { term: Term::Embedding(embedding(number)), to: Target::Image, k: 10, exact: false }
+    Query::new(Term::Embedding(embedding(number)))
 }
 
 #[test]

@@ -2,11 +2,12 @@
 
 use std::ops::ControlFlow;
 
+use image::{ImageFormat, Rgb};
 use mmsearch::encoder::FakeEncoder;
-use mmsearch::library::IndexOptions;
-use mmsearch::{Embedding, ErrorKind, Pixels, Query, Term};
+use mmsearch::library::{IndexOptions, Library};
+use mmsearch::{Embedding, ErrorKind, ItemId, Pixels, Query, Target, Term};
 
-use crate::common::{BLUE, GREEN, Place, RED, jpeg, picture, png};
+use crate::common::{BLUE, GREEN, Place, RED, encoded, jpeg, picture, png};
 use crate::encoders::Counting;
 use crate::{added, check, found, index, writer};
 
@@ -63,6 +64,128 @@ fn questions_without_an_answer_are_refused() {
     assert_eq!(kind(Query::text("red").k(10_001)), ErrorKind::Usage);
     assert_eq!(kind(Query::text(" \n")), ErrorKind::Usage);
     let short = Term::Embedding(Embedding::new(vec![1.0, 0.0]).unwrap());
-    assert_eq!(kind(Query { term: short, ..Query::text("") }), ErrorKind::Mismatch);
+    assert_eq!(kind(Query::new(short)), ErrorKind::Mismatch);
+    assert_eq!(kind(Query { terms: vec![], ..Query::text("red") }), ErrorKind::Usage);
+    let red = |weight| Query::text("green").and(Term::Text("red".into()), weight);
+    for weight in [0.0, f32::NAN, f32::INFINITY] {
+        assert_eq!(kind(red(weight)), ErrorKind::Usage, "weight {weight}");
+    }
+    assert_eq!(kind(Query::new(Term::Item(ItemId(77)))), ErrorKind::Usage);
+    assert_eq!(
+        kind(Query { terms: vec![red(1.0).terms.remove(0); 65], ..red(1.0) }),
+        ErrorKind::Usage
+    );
     check(&library);
+}
+
+/// Two colours a picture, side by side.
+fn striped(left: [u8; 3], right: [u8; 3], variant: u32) -> Vec<u8> {
+    let mut picture = picture(left, variant);
+    for (_, _, pixel) in picture.enumerate_pixels_mut().filter(|(x, _, _)| *x >= 8) {
+        *pixel = Rgb(right);
+    }
+    encoded(&picture, ImageFormat::Png)
+}
+
+/// All pairs of three colours, and each alone; several of each.
+fn coloured_library(place: &Place) -> Library {
+    let colours = [("red", RED), ("green", GREEN), ("blue", BLUE)];
+    for variant in 0..4 {
+        for (i, (a, left)) in colours.into_iter().enumerate() {
+            place.write(&format!("{a}{variant}.png"), png(left, variant));
+            for (b, right) in colours.into_iter().skip(i + 1) {
+                place.write(&format!("{a}-{b}{variant}.png"), striped(left, right, variant));
+            }
+        }
+    }
+    let mut library = writer(place);
+    index(&mut library, &[place.photos()]);
+    library
+}
+
+#[test]
+fn several_terms_make_one_question() {
+    let place = Place::new();
+    let mut library = coloured_library(&place);
+    let text = |text: &str| Term::Text(text.into());
+    let all_begin_with = |names: Vec<String>, start: &str| {
+        assert!(names.iter().all(|name| name.starts_with(start)), "{names:?} for {start}");
+    };
+    let both = Query::text("red").and(text("blue"), 1.0).k(4);
+    all_begin_with(found(&mut library, &both), "red-blue");
+    // A photo and a text count the same, although scores between photos lie elsewhere.
+    let red = Pixels::new(16, 16, picture(RED, 9).into_raw()).unwrap();
+    let with_photo = Query::image(red).and(text("blue"), 1.0).k(4);
+    all_begin_with(found(&mut library, &with_photo), "red-blue");
+    // Control: one of them alone finds what is of one colour only.
+    let alone = found(&mut library, &Query::text("red").k(4));
+    assert!(alone.iter().all(|name| name.starts_with("red") && !name.contains('-')), "{alone:?}");
+}
+
+#[test]
+fn what_is_unwanted_does_not_come_first() {
+    let place = Place::new();
+    let mut library = coloured_library(&place);
+    let unwanted = |query: Query, weight: f32| query.and(Term::Text("blue".into()), weight);
+    let names = |library: &mut _, query: &Query| found(library, query);
+    // Of twelve pictures with red in them, four have blue beside it.
+    let with_red = names(&mut library, &Query::text("red").k(12));
+    assert!(with_red.iter().any(|name| name.contains("blue")), "control");
+    let without = names(&mut library, &unwanted(Query::text("red").k(8), -1.0));
+    assert!(
+        without.iter().all(|name| name.contains("red") && !name.contains("blue")),
+        "{without:?}"
+    );
+    // Nothing is lost: who asks for all gets all, in the same order as who asks for few.
+    let all = names(&mut library, &unwanted(Query::text("red").k(100), -1.0));
+    assert_eq!((all.len(), &all[..8]), (24, &without[..]));
+    // Only unwanted: the least like it comes first.
+    let least = Query {
+        terms: unwanted(Query::text(""), -1.0).terms.split_off(1),
+        ..Query::text("").k(12)
+    };
+    let least = names(&mut library, &least);
+    assert!(least.iter().all(|name| !name.contains("blue")), "{least:?}");
+    let hits = library
+        .search(&mut FakeEncoder::default(), &unwanted(Query::text("red").k(1), -1.0))
+        .unwrap();
+    assert!(
+        hits[0].term_scores[0] > 0.9 && hits[0].term_scores[1] < 0.1,
+        "{:?}",
+        hits[0].term_scores
+    );
+}
+
+/// The answer is the same as by scoring everything, however far down unwanted terms push what is near.
+#[test]
+fn unwanted_terms_are_honoured_beyond_the_first_candidates() {
+    let place = Place::new();
+    // Three hundred that are both, more than are looked at first, and one that is only red but less so.
+    for variant in 0..300 {
+        place.write(&format!("both{variant}.png"), striped(RED, BLUE, variant));
+    }
+    place.write("wanted.png", striped(RED, GREEN, 7));
+    let mut library = writer(&place);
+    index(&mut library, &[place.photos()]);
+    let query = Query::text("red").and(Term::Text("blue".into()), -3.0).k(1);
+    assert_eq!(found(&mut library, &query), ["wanted.png"]);
+}
+
+#[test]
+fn items_can_be_terms() {
+    let place = Place::new();
+    let mut library = coloured_library(&place);
+    let id = |library: &mut Library, query: &Query| {
+        library.search(&mut FakeEncoder::default(), query).unwrap()[0].item.id
+    };
+    let red = id(&mut library, &Query::text("red").k(1));
+    let blue = id(&mut library, &Query::text("blue").k(1));
+    let like = Query::new(Term::Item(red));
+    let names = found(&mut library, &like.clone().k(3));
+    assert!(names.iter().all(|name| name.starts_with("red") && !name.contains('-')), "{names:?}");
+    let hits = library.search(&mut FakeEncoder::default(), &like.clone().k(100)).unwrap();
+    assert!(hits.len() == 23 && hits.iter().all(|hit| hit.item.id != red), "not the item itself");
+    let both = found(&mut library, &like.and(Term::Item(blue), 1.0).k(4));
+    assert!(both.iter().all(|name| name.starts_with("red-blue")), "{both:?}");
+    assert_eq!(found(&mut library, &Query::new(Term::Item(red)).to(Target::Text)), [""; 0]);
 }

@@ -90,7 +90,7 @@ pub(crate) struct IndexArgs {
     pub(crate) json: bool,
 }
 
-/// Find what is nearest to a text or a photo
+/// Find what is nearest to texts, photos and items, and not near to others
 #[derive(Args, Debug)]
 pub(crate) struct QueryArgs {
     #[command(flatten)]
@@ -122,15 +122,27 @@ pub(crate) struct QueryArgs {
 }
 
 #[derive(Args, Debug)]
-#[group(required = true, multiple = false)]
+#[group(required = true, multiple = true)]
 pub(crate) struct TermArgs {
-    /// A sentence or a few words
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) text: Option<String>,
+    /// All terms on one line: texts, @photos and #ids, joined by + and -, such as 'beach + 0.5*@sofa.jpg - people'
+    #[arg(value_name = "QUERY", allow_hyphen_values = true)]
+    pub(crate) line: Option<String>,
 
-    /// A photo; - for standard input
+    /// A sentence or a few words; with a minus before it, what should not be there. May be given several times
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) text: Vec<String>,
+
+    /// A photo, with :WEIGHT behind it if it shall count for more or less than 1; - for standard input
     #[arg(long, value_name = "FILE")]
-    pub(crate) image: Option<PathBuf>,
+    pub(crate) image: Vec<PathBuf>,
+
+    /// An item of the library that the hits shall be like, by its id
+    #[arg(long, value_name = "ID")]
+    pub(crate) like: Vec<i64>,
+
+    /// An item of the library that they shall not be like
+    #[arg(long, value_name = "ID")]
+    pub(crate) unlike: Vec<i64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -22,6 +22,7 @@ mod query;
 mod recall;
 mod reindex;
 mod status;
+mod terms;
 mod timings;
 mod worker;
 

@@ -4,14 +4,14 @@ use anyhow::Result;
 use mmsearch::encoder::Encoder;
 use mmsearch::index::Plan;
 use mmsearch::library::{Explained, Library, SearchStep};
-use mmsearch::{Detail, Error, Hit, ItemId, Query, Target, Term};
+use mmsearch::{Hit, ItemId, Query, Target, Term};
 use serde::Serialize;
 
-use crate::cli::{Cli, QueryArgs, TermArgs, To};
+use crate::cli::{Cli, QueryArgs, To};
 use crate::exit::{Exit, tell};
 use crate::output::{Output, SourceLine, escaped_text, source_text};
-use crate::picture::picture;
 use crate::place;
+use crate::terms;
 use crate::timings::{Timed, Timings};
 use crate::worker::start_encoder;
 
@@ -52,7 +52,7 @@ pub(crate) fn run(cli: &Cli, arguments: &QueryArgs) -> Result<Exit> {
     let mut timings = Timings::begin();
     let mut library = Library::open(&place::library(cli)?)?;
     timings.step("library");
-    check(&arguments.term)?;
+    let named = terms::named(&arguments.term)?;
     let to = match arguments.to {
         To::Image => Target::Image,
         To::Text => Target::Text,
@@ -64,14 +64,16 @@ pub(crate) fn run(cli: &Cli, arguments: &QueryArgs) -> Result<Exit> {
     }
     let mut encoder = Timed::new(start_encoder(cli)?.ready()?);
     timings.step("encoder start");
-    let term = term(&arguments.term, encoder.preprocess().detail())?;
+    let terms = terms::read(named, encoder.preprocess().detail())?;
     timings.step("input");
-    let query = Query { term, to, k: arguments.k.into(), exact: arguments.exact };
-    if let Term::Text(text) = &query.term
-        && !encoder.reads_whole(text)?
-    {
-        tell("note: the text is longer than the model reads; its end is left out");
+    for term in &terms {
+        if let Term::Text(text) = &term.term
+            && !encoder.reads_whole(text)?
+        {
+            tell("note: the text is longer than the model reads; its end is left out");
+        }
     }
+    let query = Query { terms, to, k: arguments.k.into(), exact: arguments.exact };
     let Explained { hits, steps } = library.explained(&mut encoder, &query)?;
     timings.step_with_encoding("search", encoder.encoding);
     for warning in library.take_warnings() {
@@ -107,24 +109,6 @@ fn plan_text(step: &SearchStep) -> String {
     };
     let name = modality.name();
     format!("plan: {name}s by {how}; {n_rows} rows compared one by one, {n_rescored} scored again")
-}
-
-/// What can be refused before the model is loaded.
-fn check(arguments: &TermArgs) -> Result<()> {
-    let reason = match (&arguments.text, &arguments.image) {
-        (Some(text), _) if text.trim().is_empty() => "the text to look for is empty",
-        (None, None) => "say --text TEXT or --image FILE",
-        (Some(_), _) | (None, Some(_)) => return Ok(()),
-    };
-    Err(Error::BadQuery { reason: reason.into() }.into())
-}
-
-/// A photo is decoded as it is for the index, so that it finds itself with a score of 1.
-fn term(arguments: &TermArgs, detail: Detail) -> Result<Term> {
-    match (&arguments.text, &arguments.image) {
-        (None, Some(path)) => Ok(Term::Image(picture(path, detail)?)),
-        (text, _) => Ok(Term::Text(text.clone().unwrap_or_default())),
-    }
 }
 
 fn hit_text(library: &Library, hit: &Hit) -> Result<String> {

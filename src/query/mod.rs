@@ -1,8 +1,13 @@
 //! What is asked of a library and what comes back.
 
+pub mod compact;
+
 use crate::embedding::Embedding;
-use crate::item::Item;
+use crate::item::{Item, ItemId};
 use crate::pixels::Pixels;
+
+/// The most terms of one query.
+pub const MAX_TERMS: usize = 64;
 
 /// The most hits that one query may ask for.
 pub const MAX_K: usize = 10_000;
@@ -16,6 +21,17 @@ pub enum Term {
     Image(Pixels),
     /// A point of the library's space, from the caller's own encoder.
     Embedding(Embedding),
+    /// An item of the library, which itself does not come back.
+    Item(ItemId),
+}
+
+/// A term and how much it counts.
+#[derive(Clone, Debug)]
+pub struct WeightedTerm {
+    /// What is looked for, or what should not be there.
+    pub term: Term,
+    /// Finite and not 0. Greater than 0: items like the term are wanted, by this much; less than 0: they are not.
+    pub weight: f32,
 }
 
 /// Which items may answer.
@@ -31,10 +47,15 @@ pub enum Target {
 }
 
 /// A question to a library.
+///
+/// Several terms make one question. Each is measured by how far its scores spread over a sample of the library, so that
+/// a photo, whose scores with photos are high and far apart, does not drown a text. What is wanted is added up into one
+/// point; what is not wanted takes from the score of an item only as far as the item is more like it than usual
+/// (docs/retrieval.md has the measurements).
 #[derive(Clone, Debug)]
 pub struct Query {
-    /// What to look for.
-    pub term: Term,
+    /// What to look for: 1 to 64 terms.
+    pub terms: Vec<WeightedTerm>,
     /// Which items may answer.
     pub to: Target,
     /// How many hits, 1..=10,000.
@@ -44,14 +65,26 @@ pub struct Query {
 }
 
 impl Query {
+    /// Ten images for a term.
+    pub fn new(term: Term) -> Self {
+        let terms = vec![WeightedTerm { term, weight: 1.0 }];
+        Self { terms, to: Target::Image, k: 10, exact: false }
+    }
+
     /// Ten images for a sentence.
     pub fn text(text: impl Into<String>) -> Self {
-        Self { term: Term::Text(text.into()), to: Target::Image, k: 10, exact: false }
+        Self::new(Term::Text(text.into()))
     }
 
     /// Ten images for a picture.
     pub fn image(pixels: Pixels) -> Self {
-        Self { term: Term::Image(pixels), to: Target::Image, k: 10, exact: false }
+        Self::new(Term::Image(pixels))
+    }
+
+    /// The same question with one more term, which is unwanted if its weight is below 0.
+    pub fn and(mut self, term: Term, weight: f32) -> Self {
+        self.terms.push(WeightedTerm { term, weight });
+        self
     }
 
     /// The same question to other items.
@@ -79,6 +112,8 @@ pub struct Neighbor {
 pub struct Hit {
     /// The item found.
     pub item: Item,
-    /// Cosine with the query, higher is closer.
+    /// Cosine with the query, less what unwanted terms take away; higher is closer.
     pub score: f32,
+    /// Cosine with each term of the query.
+    pub term_scores: Vec<f32>,
 }
