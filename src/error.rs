@@ -33,6 +33,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A condition cannot be understood.
+    #[error("condition, column {column}: {reason}")]
+    BadCondition {
+        /// Where, in characters from 1.
+        column: usize,
+        /// What was expected there, and what was found.
+        reason: String,
+    },
     /// An option of a use case is out of its range.
     #[error("{reason}")]
     BadOption {
@@ -219,7 +227,9 @@ impl Error {
     /// Sorts the variants by what a caller can do.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::BadQuery { .. } | Self::BadOption { .. } => ErrorKind::Usage,
+            Self::BadQuery { .. } | Self::BadCondition { .. } | Self::BadOption { .. } => {
+                ErrorKind::Usage
+            }
             Self::BadImage { .. } | Self::BadInput { .. } | Self::BadPixels { .. } => ErrorKind::Io,
             Self::Io { .. } | Self::MissingRoot { .. } | Self::NoSources { .. } => ErrorKind::Io,
             Self::NotFound { .. } | Self::NoLibrary { .. } => ErrorKind::NotFound,

@@ -28,16 +28,18 @@
 //! ```
 //!
 //! Modules in reading order: [`encoder`] makes embeddings, [`library`] holds and searches them, [`media`] reads
-//! pictures, [`index`] finds neighbors among vectors, [`eval`] measures and names classes, and, with the feature
+//! pictures, [`index`] finds neighbors among vectors, [`condition`] is the language of filters, [`eval`] measures and names classes, and, with the feature
 //! `torch`, `train` makes models. The library never prints, exits, reads the environment or opens the network.
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod condition;
 mod embedding;
 mod error;
 mod item;
 mod pixels;
 mod query;
+mod tag;
 
 mod catalog;
 pub mod encoder;
@@ -48,8 +50,10 @@ pub mod media;
 #[cfg(feature = "torch")]
 pub mod train;
 
+pub use condition::Condition;
 pub use embedding::Embedding;
 pub use error::{Error, ErrorKind, Result};
 pub use item::{ContentHash, ImageFacts, Item, ItemId, Metadata, Modality, Source, Status};
 pub use pixels::{Detail, Pixels};
 pub use query::{Hit, MAX_K, MAX_TERMS, Neighbor, Query, Target, Term, WeightedTerm, compact};
+pub use tag::Tag;

@@ -10,7 +10,7 @@ use std::path::Path;
 ///
 /// A module may import from lower layers. Within a layer only the use cases may import each other.
 const LAYERS: [&[&str]; 4] = [
-    &["embedding", "error", "item", "pixels", "query"],
+    &["condition", "embedding", "error", "item", "pixels", "query", "tag"],
     &["catalog", "encoder", "index", "media"],
     USE_CASES,
     &["bin", "server"],

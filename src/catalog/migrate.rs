@@ -11,7 +11,10 @@ use crate::error::{Error, Result};
 pub(super) const APPLICATION_ID: i64 = 0x6d6d_7372;
 
 /// One file a version, in order; appended to, never edited.
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/0001_initial.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../migrations/0001_initial.sql"),
+    include_str!("../../migrations/0002_tags.sql"),
+];
 
 /// The newest version that this program knows.
 pub(super) const NEWEST: i64 = MIGRATIONS.len() as i64;

@@ -6,8 +6,13 @@
 
 mod batch;
 mod check;
+#[cfg_attr(not(test), expect(dead_code, reason = "searching is to use it"))]
+mod condition;
+#[cfg(test)]
+mod condition_tests;
 mod containers;
 mod embeddings;
+mod functions;
 mod items;
 mod lacking;
 mod migrate;
@@ -15,6 +20,7 @@ mod open;
 mod row;
 mod source;
 mod spaces;
+mod tags;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +36,7 @@ pub(crate) use embeddings::StoredEmbedding;
 pub(crate) use items::StoredItem;
 pub(crate) use lacking::Lacking;
 pub(crate) use spaces::StoredSpace;
+pub(crate) use tags::TagOrigin;
 
 /// The name of the database file in a library's directory.
 pub(crate) const FILE_NAME: &str = "catalog.db";

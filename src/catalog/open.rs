@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use super::migrate::{self, APPLICATION_ID, NEWEST, migrate};
-use super::{Catalog, FILE_NAME, sql};
+use super::{Catalog, FILE_NAME, functions, sql};
 use crate::error::{Error, Result, io_at};
 
 /// SQLite before 3.51.3 can corrupt a database whose write-ahead log is reset (HAZARDS H39).
@@ -104,6 +104,7 @@ fn connect(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(sql(path, "open"))?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(sql(path, "configure"))?;
+    functions::register(&connection).map_err(sql(path, "configure"))?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }

@@ -165,7 +165,7 @@ fn foreign_newer_and_broken_files_stay_untouched() {
     let cases = [
         (&foreign as Make<'_>, "its application id is 0x0"),
         (&marked, "its application id is 0x7"),
-        (&newer, "has version 99, this mmsearch knows up to 1"),
+        (&newer, "has version 99, this mmsearch knows up to 2"),
         (&text, "it is not a SQLite database"),
     ];
     for (make, message) in cases {
@@ -204,4 +204,81 @@ fn directory_and_files_are_their_owners_only() {
         n_files += 1;
     }
     assert!(n_files >= 2, "the database and its write-ahead log");
+}
+
+/// Control: the same tag is read before the byte is changed.
+#[test]
+fn a_damaged_tag_is_named_and_tags_go_with_their_item() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut catalog, _, id) = filled(dir.path());
+    let tag = |text: &str| crate::tag::Tag::new(text).unwrap();
+    let mut batch = catalog.batch().unwrap();
+    assert!(batch.add_tag(id, &tag("dog"), TagOrigin::User).unwrap());
+    assert!(!batch.add_tag(id, &tag("dog"), TagOrigin::User).unwrap());
+    assert!(batch.add_tag(id, &tag("dog"), TagOrigin::File).unwrap());
+    assert!(batch.add_tag(id, &tag("sea"), TagOrigin::File).unwrap());
+    batch.commit().unwrap();
+    let view = catalog.view();
+    let tags: Vec<_> =
+        view.tags_of(id).unwrap().into_iter().map(|it| (it.tag, it.origin)).collect();
+    let expected = [
+        (tag("dog"), TagOrigin::File),
+        (tag("dog"), TagOrigin::User),
+        (tag("sea"), TagOrigin::File),
+    ];
+    assert_eq!(tags, expected);
+    assert_eq!(view.tag_counts().unwrap(), [("dog".into(), 1), ("sea".into(), 1)]);
+    for damage in ["tag = 'cat'", "origin = 'user'", "checksum = 1"] {
+        let savepoint = format!("SAVEPOINT s; UPDATE tags SET {damage} WHERE tag = 'sea'");
+        catalog.connection.execute_batch(&savepoint).unwrap();
+        let error = catalog.view().tags_of(id).unwrap_err().to_string();
+        assert!(error.contains("a tag of item 1: the checksum does not match"), "{error}");
+        let mut reasons = Vec::new();
+        catalog.view().each_tag(|tag| reasons.extend(tag.err())).unwrap();
+        assert_eq!(reasons.len(), 1);
+        catalog.connection.execute_batch("ROLLBACK TO s; RELEASE s").unwrap();
+    }
+    let mut batch = catalog.batch().unwrap();
+    assert!(
+        batch.remove_tag(id, &tag("dog")).unwrap() && !batch.remove_tag(id, &tag("x")).unwrap()
+    );
+    batch.remove_item(id).unwrap();
+    batch.commit().unwrap();
+    assert_eq!(catalog.view().tag_counts().unwrap(), []);
+    assert_eq!(catalog.view().integrity().unwrap(), Vec::<String>::new());
+}
+
+/// `fixtures/catalogs` says how its files were made.
+#[test]
+fn a_catalog_of_version_1_is_opened_and_goes_on() {
+    let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/catalogs/v1.db");
+    for writes in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        fs::copy(&old, dir.path().join(FILE_NAME)).unwrap();
+        let open = if writes { Catalog::create_or_open } else { Catalog::open };
+        let mut catalog = open(dir.path()).unwrap();
+        let view = catalog.view();
+        let mut names = Vec::new();
+        view.each_item(|item| names.push(item.unwrap().item.source.to_string())).unwrap();
+        names.iter_mut().for_each(|name| *name = name.rsplit('/').next().unwrap().into());
+        assert_eq!(
+            names,
+            ["a.png", "b.jpg", "bad.png", "captions.jsonl:1#0", "captions.jsonl:2#0"]
+        );
+        let space = view.space().unwrap().unwrap();
+        for modality in Modality::ALL {
+            assert_eq!(view.n_embeddings(space.id, modality, 0).unwrap(), 2);
+        }
+        let red = crate::Condition::parse("caption = 'red wall' and format = png").unwrap();
+        let keys = view.keys_where(space.id, Modality::Image, &red).unwrap();
+        assert_eq!(keys.len(), 1);
+        assert_eq!(view.tag_counts().unwrap(), []);
+        assert_eq!(view.integrity().unwrap(), Vec::<String>::new());
+        if writes {
+            let mut batch = catalog.batch().unwrap();
+            let tag = crate::tag::Tag::new("dog").unwrap();
+            assert!(batch.add_tag(ItemId(1), &tag, TagOrigin::User).unwrap());
+            assert_eq!(batch.commit().unwrap(), 9);
+        }
+    }
 }

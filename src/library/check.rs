@@ -35,6 +35,7 @@ impl Library {
             view.other_spaces()?.into_iter().chain(space.clone()).collect();
         let mut reasons = view.integrity()?;
         view.each_item(|item| reasons.extend(item.err()))?;
+        view.each_tag(|tag| reasons.extend(tag.err()))?;
         view.each_embedding_of_all(|embedding| {
             match embedding {
                 Err(reason) => reasons.push(reason),

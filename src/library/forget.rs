@@ -1,5 +1,6 @@
 //! `forget`: takes items out of the library, and every trace of them out of its files.
 
+use std::fmt;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,15 @@ pub enum Selector {
     Path(PathBuf),
 }
 
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => write!(f, "item {id}"),
+            Self::Path(path) => path.display().fmt(f),
+        }
+    }
+}
+
 impl Library {
     /// Takes items out, with the texts that describe them. What is still on the disk comes back at the next
     /// [`Library::index`] of its root.
@@ -39,10 +49,7 @@ impl Library {
                 Selector::Path(path) => self.forget_path(path)?,
             };
             if removed == Forgotten::default() {
-                let what = match selector {
-                    Selector::Id(id) => format!("item {id}"),
-                    Selector::Path(path) => path.display().to_string(),
-                };
+                let what = selector.to_string();
                 outcome = Err(Error::NotFound { what, library: self.dir.clone() });
                 break;
             }

@@ -27,6 +27,7 @@ mod run;
 mod search;
 mod snapshots;
 mod status;
+mod tag;
 mod tars;
 mod write;
 
@@ -51,6 +52,7 @@ pub use self::reindex::{ReindexOptions, Reindexed};
 pub use self::report::{Forgotten, MAX_LISTED, Progress, Report, Skip, Skips, Stage, Tally};
 pub use self::search::{Explained, SearchStep};
 pub use self::status::{ItemCount, LibraryStatus, Reindexing, SnapshotState, SnapshotStatus};
+pub use self::tag::Tagged;
 
 /// How a library behaves while it is open.
 #[derive(Clone, Copy, Debug)]

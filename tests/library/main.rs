@@ -17,6 +17,7 @@ mod files;
 mod reindex;
 mod search;
 mod snapshots;
+mod tags;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;

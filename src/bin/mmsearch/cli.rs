@@ -1,5 +1,6 @@
 //! The arguments. The doc comments here are the help texts.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -57,6 +58,7 @@ pub(crate) enum Command {
     Query(QueryArgs),
     Status(StatusArgs),
     Forget(ForgetArgs),
+    Tag(TagArgs),
     Check(CheckArgs),
     Reindex(ReindexArgs),
     Model(ModelArgs),
@@ -182,6 +184,22 @@ pub(crate) struct ForgetArgs {
     pub(crate) what: Vec<PathBuf>,
 
     /// Print one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Put tags on items, take them off, or list them
+///
+/// `mmsearch tag holiday.jpg +beach -draft` puts `beach` on a photo and takes `draft` from it. Without `+` and `-` the
+/// items are listed with their tags; without items, all tags with the number of their items. A tag is in lower case
+/// and may have spaces (`'+new york'`). Say ./+name for a file whose name begins with a sign.
+#[derive(Args, Debug)]
+pub(crate) struct TagArgs {
+    /// Directories, files, tars or manifests that items came from, ids of items, and tags after their signs
+    #[arg(value_name = "PATH|ID|+TAG|-TAG", allow_hyphen_values = true)]
+    pub(crate) words: Vec<OsString>,
+
+    /// Print JSON Lines: one for each item, one for each tag, or one of what was changed
     #[arg(long)]
     pub(crate) json: bool,
 }

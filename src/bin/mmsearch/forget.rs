@@ -41,7 +41,7 @@ pub(crate) fn run(cli: &Cli, arguments: &ForgetArgs) -> Result<Exit> {
 }
 
 /// A number is an id, unless there is a file of that name.
-fn selector(what: &Path) -> Selector {
+pub(crate) fn selector(what: &Path) -> Selector {
     let id = what.to_str().and_then(|what| what.parse().ok());
     match id {
         Some(id) if !what.exists() => Selector::Id(ItemId(id)),

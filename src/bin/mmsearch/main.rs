@@ -22,6 +22,7 @@ mod query;
 mod recall;
 mod reindex;
 mod status;
+mod tag;
 mod terms;
 mod timings;
 mod worker;
@@ -52,6 +53,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Query(arguments) => query::run(cli, arguments),
         Command::Status(arguments) => status::run(cli, arguments),
         Command::Forget(arguments) => forget::run(cli, arguments),
+        Command::Tag(arguments) => tag::run(cli, arguments),
         Command::Check(arguments) => check::run(cli, arguments),
         Command::Reindex(arguments) => reindex::run(cli, arguments),
         Command::Model(arguments) => run_model(&arguments.command),
