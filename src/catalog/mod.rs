@@ -6,7 +6,6 @@
 
 mod batch;
 mod check;
-#[cfg_attr(not(test), expect(dead_code, reason = "searching is to use it"))]
 mod condition;
 #[cfg(test)]
 mod condition_tests;

@@ -122,13 +122,16 @@ impl Search<'_> {
         let snapshot = snapshots.current_or_warn(self.space, self.modality, generation, warnings);
         let transaction = catalog.read()?;
         let view = transaction.view();
-        let n_live = self.n_live(view)?;
+        let allowed = self.allowed(view)?;
+        let allowed = allowed.as_deref();
+        let n_live = allowed.map_or_else(|| self.n_live(view), |keys| Ok(keys.len()))?;
         let mut n_wanted = self.query.k + self.named.len();
         if self.question.has_unwanted() {
             n_wanted = n_wanted.saturating_mul(WIDENING);
         }
         loop {
-            let (found, step) = self.found(view, snapshot, n_wanted.min(n_live), warnings)?;
+            let (found, step) =
+                self.found(view, snapshot, allowed, n_wanted.min(n_live), warnings)?;
             if n_wanted >= n_live || self.is_settled(&found) {
                 return Ok((self.items(view, found, warnings)?, step));
             }
@@ -153,6 +156,7 @@ impl Search<'_> {
         &self,
         view: View<'_>,
         snapshot: Option<&Snapshot>,
+        allowed: Option<&[u64]>,
         n_wanted: usize,
         warnings: &mut Vec<String>,
     ) -> Result<(Vec<Scored>, SearchStep)> {
@@ -161,14 +165,21 @@ impl Search<'_> {
         let mut step = SearchStep { modality, plan, n_in_snapshot, n_rows, n_rescored };
         let mut found = Vec::new();
         if let Some(snapshot) = snapshot {
-            let candidates = self.candidates(view, snapshot, n_wanted, &mut step, warnings)?;
+            let candidates =
+                self.candidates(view, snapshot, allowed, n_wanted, &mut step, warnings)?;
             found = self.score_again(view, &candidates, n_wanted, warnings)?;
         }
         if found.len() < n_wanted {
-            let candidates = self.scan_rows(view, 0, n_wanted, &mut step, warnings)?;
+            let candidates = self.scan_rows(view, 0, allowed, n_wanted, &mut step, warnings)?;
             found = self.score_again(view, &candidates, n_wanted, warnings)?;
         }
         Ok((found, step))
+    }
+
+    /// The keys of what may answer, in ascending order; `None` if all may.
+    fn allowed(&self, view: View<'_>) -> Result<Option<Vec<u64>>> {
+        let filter = self.query.filter.as_ref();
+        filter.map(|filter| view.keys_where(self.space.id, self.modality, filter)).transpose()
     }
 
     fn n_live(&self, view: View<'_>) -> Result<usize> {
@@ -181,6 +192,7 @@ impl Search<'_> {
         &self,
         view: View<'_>,
         snapshot: &Snapshot,
+        allowed: Option<&[u64]>,
         n_wanted: usize,
         step: &mut SearchStep,
         warnings: &mut Vec<String>,
@@ -188,14 +200,15 @@ impl Search<'_> {
         let generation = snapshot.meta().generation;
         let dead = view.dead_keys(self.space.id, self.modality, generation)?;
         let (foreign, exact) = (self.question.is_foreign(self.modality), self.query.exact);
-        let filter = Filter::Except(&dead);
+        // What is allowed is alive.
+        let filter = allowed.map_or(Filter::Except(&dead), Filter::Only);
         // The codes of a snapshot round in the fifth digit: a few more, so that the rows decide about the last ones.
         let k = n_wanted + SPARE;
         let options = SearchOptions { k, foreign, ef: None, exact, filter };
         let answer = snapshot.search(&self.question.point, &options)?;
         (step.plan, step.n_in_snapshot) = (Some(answer.plan), answer.n_allowed);
         let mut candidates = answer.neighbors;
-        candidates.extend(self.scan_rows(view, generation, n_wanted, step, warnings)?);
+        candidates.extend(self.scan_rows(view, generation, allowed, n_wanted, step, warnings)?);
         step.n_rescored = candidates.len();
         Ok(candidates)
     }
@@ -205,6 +218,7 @@ impl Search<'_> {
         &self,
         view: View<'_>,
         newer_than: u64,
+        allowed: Option<&[u64]>,
         n_wanted: usize,
         step: &mut SearchStep,
         warnings: &mut Vec<String>,
@@ -212,7 +226,10 @@ impl Search<'_> {
         let mut rows = Rows { keys: Vec::new(), vectors: Vec::new(), best: Vec::new() };
         view.each_embedding(self.space.id, self.modality, newer_than, |embedding| {
             step.n_rows += 1;
+            let may_answer =
+                |key| allowed.is_none_or(|allowed| allowed.binary_search(&key).is_ok());
             match embedding {
+                Ok(stored) if !may_answer(stored.key) => {}
                 Ok(stored) if stored.embedding.dim() == self.space.dim => rows.push(&stored),
                 Ok(stored) => warn(warnings, &format!("embedding {}: another space", stored.key)),
                 Err(reason) => warn(warnings, &reason),
@@ -273,7 +290,13 @@ impl Search<'_> {
                 break;
             }
             let n_asked = n_wanted + self.named.len();
-            match view.items_of(self.modality, stored.content_hash, n_asked) {
+            let items = match &self.query.filter {
+                None => view.items_of(self.modality, stored.content_hash, n_asked),
+                Some(filter) => {
+                    view.items_of_where(self.modality, stored.content_hash, filter, n_asked)
+                }
+            };
+            match items {
                 Ok(items) => {
                     let term_scores = self.question.term_scores(&stored.embedding);
                     let hit = |item| Hit { item, score, term_scores: term_scores.clone() };

@@ -170,7 +170,7 @@ impl<'a> Reader<'a> {
 
     fn words(&mut self) -> String {
         let rest = self.rest();
-        let mut after_space = false;
+        let mut after_space = !self.line[..self.at].ends_with(['@', '#']);
         let end = rest.char_indices().find_map(|(place, c)| {
             let is_sign = after_space && matches!(c, '+' | '-');
             after_space = c.is_whitespace();

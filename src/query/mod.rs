@@ -2,6 +2,7 @@
 
 pub mod compact;
 
+use crate::condition::Condition;
 use crate::embedding::Embedding;
 use crate::item::{Item, ItemId};
 use crate::pixels::Pixels;
@@ -62,13 +63,15 @@ pub struct Query {
     pub k: usize,
     /// Compare with every embedding instead of walking the graph.
     pub exact: bool,
+    /// Which items may answer; all of them if there is none.
+    pub filter: Option<Condition>,
 }
 
 impl Query {
     /// Ten images for a term.
     pub fn new(term: Term) -> Self {
         let terms = vec![WeightedTerm { term, weight: 1.0 }];
-        Self { terms, to: Target::Image, k: 10, exact: false }
+        Self { terms, to: Target::Image, k: 10, exact: false, filter: None }
     }
 
     /// Ten images for a sentence.
@@ -90,6 +93,11 @@ impl Query {
     /// The same question to other items.
     pub fn to(self, to: Target) -> Self {
         Self { to, ..self }
+    }
+
+    /// The same question to items of which a condition holds.
+    pub fn filter(self, condition: Condition) -> Self {
+        Self { filter: Some(condition), ..self }
     }
 
     /// The same question with another number of hits.

@@ -102,6 +102,10 @@ pub(crate) struct QueryArgs {
     #[arg(long, value_enum, default_value_t = To::Image)]
     pub(crate) to: To,
 
+    /// Only what this condition holds of, such as "taken = 2024 and not tag = draft"
+    #[arg(long = "where", value_name = "CONDITION")]
+    pub(crate) filter: Option<String>,
+
     /// How many, 1 to 10000
     #[arg(short, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub(crate) k: u16,

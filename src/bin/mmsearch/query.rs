@@ -4,7 +4,7 @@ use anyhow::Result;
 use mmsearch::encoder::Encoder;
 use mmsearch::index::Plan;
 use mmsearch::library::{Explained, Library, SearchStep};
-use mmsearch::{Hit, ItemId, Query, Target, Term};
+use mmsearch::{Condition, Error, Hit, ItemId, Query, Target, Term};
 use serde::Serialize;
 
 use crate::cli::{Cli, QueryArgs, To};
@@ -53,6 +53,7 @@ pub(crate) fn run(cli: &Cli, arguments: &QueryArgs) -> Result<Exit> {
     let mut library = Library::open(&place::library(cli)?)?;
     timings.step("library");
     let named = terms::named(&arguments.term)?;
+    let filter = arguments.filter.as_deref().map(condition).transpose()?;
     let to = match arguments.to {
         To::Image => Target::Image,
         To::Text => Target::Text,
@@ -73,7 +74,7 @@ pub(crate) fn run(cli: &Cli, arguments: &QueryArgs) -> Result<Exit> {
             tell("note: the text is longer than the model reads; its end is left out");
         }
     }
-    let query = Query { terms, to, k: arguments.k.into(), exact: arguments.exact };
+    let query = Query { terms, to, k: arguments.k.into(), exact: arguments.exact, filter };
     let Explained { hits, steps } = library.explained(&mut encoder, &query)?;
     timings.step_with_encoding("search", encoder.encoding);
     for warning in library.take_warnings() {
@@ -95,6 +96,18 @@ pub(crate) fn run(cli: &Cli, arguments: &QueryArgs) -> Result<Exit> {
         timings.tell();
     }
     Ok(if hits.is_empty() { Exit::NothingFound } else { Exit::Done })
+}
+
+/// A condition whose relative roots begin here.
+fn condition(text: &str) -> Result<Condition> {
+    let absolute = |root: &str| {
+        // As `index` names it, if it is there.
+        let path = std::fs::canonicalize(root).or_else(|_| std::path::absolute(root));
+        let path =
+            path.map_err(|error| Error::Io { action: "resolve", path: root.into(), error })?;
+        Ok(path.to_string_lossy().into_owned())
+    };
+    Ok(Condition::parse(text)?.map_roots(&mut { absolute })?)
 }
 
 fn plan_text(step: &SearchStep) -> String {
