@@ -7,7 +7,7 @@ use super::ast::{
     CaptionTest, DateField, Leaf, MetaTest, Near, Node, NumberField, Ordered, Test, TextField,
     TextTest,
 };
-use super::parse::folded;
+use super::comparison::folded;
 use super::{Condition, Period};
 use crate::item::{ContentHash, ImageFacts, Item, ItemId, Metadata, Modality, Source, Status};
 
