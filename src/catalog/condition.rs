@@ -16,6 +16,9 @@ use crate::condition::{
 use crate::error::Result;
 use crate::item::{ContentHash, ItemId, Modality};
 
+/// A content hash.
+type Content = [u8; 32];
+
 /// Items of one content that are read at a time.
 const PAGE: usize = 256;
 
@@ -40,25 +43,84 @@ impl View<'_> {
         modality: Modality,
         condition: &Condition,
     ) -> Result<Vec<u64>> {
+        let contents = self.contents_where(modality, condition)?;
+        let n_embeddings = self.count("SELECT max(id) FROM embeddings", [])?;
+        // To find one is as dear as to read some in a row.
+        let mut keys = match (contents.len() as u64).saturating_mul(4) < n_embeddings {
+            true => self.keys_of_each(space, modality, &contents)?,
+            false => self.keys_of_many(space, modality, &contents)?,
+        };
+        keys.sort_unstable();
+        Ok(keys)
+    }
+
+    /// The contents of the findable items that satisfy a condition, each once and in order.
+    fn contents_where(&self, modality: Modality, condition: &Condition) -> Result<Vec<Content>> {
         let failed = || sql(self.path, "filter");
-        let mut statement = Statement { params: vec![space.0.into(), text(modality.name())] };
-        let filter = statement.node(condition.root());
-        // SQLite makes a chain of the parts of a conjunction, and refuses one that is a thousand long.
-        let one = if condition.root().n_tests() > MAX_SPLIT_TESTS { "+" } else { "" };
-        // Without `+`, SQLite would walk the index of contents instead of one that the condition can use.
-        let query = format!(
-            "SELECT id FROM embeddings WHERE space_id = ?1 AND modality = ?2 AND content_hash IN (
-                 SELECT i.content_hash FROM items AS i
-                 WHERE +i.modality = ?2 AND +i.status <> 'failed' AND {one}{filter})"
-        );
-        let mut keys: Vec<u64> = self
+        let (query, params) = contents_query(modality, condition);
+        let mut contents: Vec<Content> = self
             .connection
             .prepare(&query)
             .map_err(failed())?
-            .query_map(params_from_iter(statement.params), |row| row.get(0).map(i64::cast_unsigned))
+            .query_map(params_from_iter(params), |row| row.get(0))
             .and_then(Iterator::collect)
             .map_err(failed())?;
-        keys.sort_unstable();
+        contents.sort_unstable();
+        contents.dedup();
+        Ok(contents)
+    }
+
+    /// Looks for the embedding of each content.
+    fn keys_of_each(
+        &self,
+        space: SpaceId,
+        modality: Modality,
+        contents: &[Content],
+    ) -> Result<Vec<u64>> {
+        let failed = || sql(self.path, "filter");
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT id FROM embeddings WHERE space_id = ?1 AND modality = ?2 AND content_hash = ?3",
+            )
+            .map_err(failed())?;
+        let mut keys = Vec::with_capacity(contents.len());
+        for content in contents {
+            let mut rows =
+                statement.query(params![space.0, modality.name(), content]).map_err(failed())?;
+            while let Some(row) = rows.next().map_err(failed())? {
+                keys.push(row.get::<_, i64>(0).map_err(failed())?.cast_unsigned());
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Reads all embeddings' contents in their order, which is that of an index, beside the contents.
+    fn keys_of_many(
+        &self,
+        space: SpaceId,
+        modality: Modality,
+        contents: &[Content],
+    ) -> Result<Vec<u64>> {
+        let failed = || sql(self.path, "filter");
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT content_hash, id FROM embeddings WHERE space_id = ?1 AND modality = ?2
+                 ORDER BY content_hash",
+            )
+            .map_err(failed())?;
+        let mut rows = statement.query(params![space.0, modality.name()]).map_err(failed())?;
+        let (mut keys, mut rest) = (Vec::with_capacity(contents.len()), contents);
+        while let Some(row) = rows.next().map_err(failed())? {
+            let content: Content = row.get(0).map_err(failed())?;
+            while rest.first().is_some_and(|first| *first < content) {
+                rest = &rest[1..];
+            }
+            if rest.first() == Some(&content) {
+                keys.push(row.get::<_, i64>(1).map_err(failed())?.cast_unsigned());
+            }
+        }
         Ok(keys)
     }
 
@@ -116,6 +178,20 @@ impl View<'_> {
     }
 }
 
+/// The statement of [`View::contents_where`] and its parameters.
+fn contents_query(modality: Modality, condition: &Condition) -> (String, Vec<Value>) {
+    let mut statement = Statement { params: vec![text(modality.name())] };
+    let filter = statement.node(condition.root());
+    // SQLite makes a chain of the parts of a conjunction, and refuses one that is a thousand long.
+    let one = if condition.root().n_tests() > MAX_SPLIT_TESTS { "+" } else { "" };
+    // Without the other `+`, SQLite would walk the index of contents instead of one that the condition can use.
+    let query = format!(
+        "SELECT i.content_hash FROM items AS i WHERE +i.modality = ?1 AND +i.status <> 'failed'
+             AND i.content_hash IS NOT NULL AND {one}{filter}"
+    );
+    (query, statement.params)
+}
+
 /// A statement in the making.
 struct Statement {
     /// `?1` and on.
@@ -141,7 +217,7 @@ impl Statement {
                 balanced(&parts, "OR")
             }
             Node::Not(inner) => format!("(NOT coalesce({}, 0))", self.node(inner)),
-            Node::HasGps => "(i.latitude IS NOT NULL AND i.longitude IS NOT NULL)".into(),
+            Node::HasGps => "(+i.latitude IS NOT NULL AND i.longitude IS NOT NULL)".into(),
             Node::Near(near) => self.near(*near),
             Node::Leaf(Leaf { negated, test }) => self.test(test, *negated),
         }
@@ -183,7 +259,7 @@ impl Statement {
             Test::Type(types) => {
                 let types = types.iter().map(|modality| text(modality.name()));
                 let list = self.list(types.collect());
-                format!("(i.modality {} {list})", if negated { "NOT IN" } else { "IN" })
+                format!("(+i.modality {} {list})", if negated { "NOT IN" } else { "IN" })
             }
             Test::Caption(test) => self.caption(test, negated),
             Test::Meta(keys, test) => self.meta(keys, test, negated),
@@ -270,7 +346,8 @@ impl Statement {
     fn camera(&mut self, test: &TextTest, negated: bool) -> String {
         let column = match test {
             TextTest::Order(_) => "i.camera COLLATE NOCASE",
-            TextTest::Like(_) | TextTest::Glob(_) => "lower(i.camera)",
+            TextTest::Like(_) => "i.camera",
+            TextTest::Glob(_) => "lower(i.camera)",
         };
         self.text(column, test, negated, text)
     }

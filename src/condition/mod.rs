@@ -27,7 +27,7 @@
 //! | `taken <= 2024` | images taken in 2024 or before |
 //! | `taken between 2023 and 2024-06` | images taken from January 2023 to the end of June 2024 |
 //! | `modified >= 2024-05-31T18:02` | files changed since then, in UTC |
-//! | `width > height`, `width > 4000` | the first is an error, since a value is a constant; images wider than 4000 |
+//! | `width > 4000` | images wider than 4000 pixels; what is on the right is a constant, never a field |
 //! | `megapixels >= 12 and not has_gps` | large images without a place |
 //! | `size between 300KB and 5MB` | files of 300,000 to 5,000,000 bytes; `KiB` and `MiB` are powers of 1024 |
 //! | `camera like 'canon%'` | what a Canon took; neither `like` nor `camera` looks at upper and lower case |
@@ -53,6 +53,7 @@
 //! - In `like`, `%` is any text and `_` any character; in `glob`, `*`, `?`, `[a-z]` and `[^a-z]`.
 
 mod ast;
+mod comparison;
 mod display;
 mod field;
 mod matches;

@@ -1,13 +1,11 @@
 //! Reading a condition: recursive descent over its tokens.
 
-use super::ast::{CaptionTest, Leaf, MetaTest, Near, Node, Ordered, Test, TextField, TextTest};
+use super::ast::{Leaf, Near, Node, Test};
+use super::comparison::{Comparison, Operator, Written, meta_test, test};
 use super::field::{Field, suggestion};
-use super::matches::words;
 use super::token::{Kind, Token, bad, tokens};
 use super::{MAX_DEPTH, value};
 use crate::error::Result;
-use crate::item::Modality;
-use crate::tag::Tag;
 
 /// Words that are no values unless they are in quotes.
 const KEYWORDS: [&str; 7] = ["and", "or", "not", "in", "between", "like", "glob"];
@@ -16,9 +14,9 @@ const KEYWORDS: [&str; 7] = ["and", "or", "not", "in", "between", "like", "glob"
 pub(super) fn parse(text: &str) -> Result<Node> {
     let mut parser = Parser { tokens: tokens(text)?, at: 0, depth: 0 };
     let root = parser.any_of()?;
-    match &parser.token().kind {
-        Kind::End => Ok(root),
-        other => Err(parser.expected("`and`, `or` or the end", &other.name())),
+    match parser.take(&Kind::End) {
+        true => Ok(root),
+        false => Err(parser.expected("`and`, `or` or the end", &parser.token().kind.name())),
     }
 }
 
@@ -26,32 +24,6 @@ struct Parser {
     tokens: Vec<Token>,
     at: usize,
     depth: usize,
-}
-
-/// A word or a text in quotes, as a value.
-struct Written {
-    column: usize,
-    text: String,
-    quoted: bool,
-}
-
-/// The right side of a test.
-struct Comparison {
-    negated: bool,
-    operator: Operator,
-    /// Not empty.
-    values: Vec<Written>,
-}
-
-/// Negated ones are said by [`Comparison::negated`].
-#[derive(Clone, Copy, PartialEq)]
-enum Operator {
-    Below,
-    AtMost,
-    OneOf,
-    Between,
-    Like,
-    Glob,
 }
 
 impl Parser {
@@ -97,13 +69,12 @@ impl Parser {
 
     fn test(&mut self) -> Result<Node> {
         let Token { column, kind } = self.next();
-        let name = match kind {
-            Kind::Meta(keys) => {
-                let comparison = self.comparison()?;
-                return leaf(comparison, |comparison| Ok(Test::Meta(keys, meta_test(comparison)?)));
-            }
-            Kind::Word(name) => name,
-            other => return Err(bad(column, format!("expected a field, found {}", other.name()))),
+        if let Kind::Meta(keys) = kind {
+            let comparison = self.comparison()?;
+            return leaf(comparison, |comparison| Ok(Test::Meta(keys, meta_test(comparison)?)));
+        }
+        let Kind::Word(name) = kind else {
+            return Err(bad(column, format!("expected a field, found {}", kind.name())));
         };
         let Some(field) = Field::of(&name) else {
             let found = Kind::Word(name.clone()).name();
@@ -270,150 +241,7 @@ impl Parser {
     }
 }
 
-impl Written {
-    fn expected(&self, what: &str) -> crate::Error {
-        let name = Kind::Quoted(self.text.clone()).name();
-        bad(self.column, format!("expected {what}, found {name}"))
-    }
-}
-
 fn leaf(comparison: Comparison, test: impl FnOnce(Comparison) -> Result<Test>) -> Result<Node> {
     let negated = comparison.negated;
     Ok(Node::Leaf(Leaf { negated, test: test(comparison)? }))
-}
-
-fn test(field: Field, comparison: Comparison) -> Result<Test> {
-    Ok(match field {
-        Field::Number(number) => {
-            let is_size = matches!(number, super::NumberField::Size);
-            let (read, what): (fn(&str) -> Option<f64>, _) = match is_size {
-                true => (value::size, "a number of bytes, such as 5MB"),
-                false => (value::number, "a number"),
-            };
-            Test::Number(number, ordered(comparison, field, what, read)?)
-        }
-        Field::Date(date) => {
-            let what = "a date, such as 2024-05 or 2024-05-31T18:02:11";
-            Test::Date(date, ordered(comparison, field, what, value::date)?)
-        }
-        Field::Text(text) => Test::Text(text, text_test(comparison, |value| folded(text, value))?),
-        Field::Root => {
-            let read = |path: &str| (!path.is_empty()).then(|| path.to_owned());
-            Test::Root(one_of(comparison, field, "a path", read)?)
-        }
-        Field::Type => {
-            let read = |name: &str| {
-                Modality::ALL.into_iter().find(|known| known.name().eq_ignore_ascii_case(name))
-            };
-            Test::Type(one_of(comparison, field, "`image` or `text`", read)?)
-        }
-        Field::Caption => Test::Caption(caption_test(comparison, field)?),
-        Field::HasGps | Field::Near => unreachable!("they have no comparison"),
-    })
-}
-
-/// A value as it is compared: what is stored in lower case is looked for in lower case.
-pub(super) fn folded(field: TextField, value: &str) -> String {
-    match field {
-        TextField::Path | TextField::Name => value.to_owned(),
-        TextField::Camera => value.to_ascii_lowercase(),
-        TextField::Tag => Tag::folded(value),
-        TextField::Format => match value.to_ascii_lowercase().as_str() {
-            "jpg" => "jpeg".into(),
-            "tif" => "tiff".into(),
-            other => other.into(),
-        },
-    }
-}
-
-fn ordered<T>(
-    comparison: Comparison,
-    field: Field,
-    what: &str,
-    read: impl Fn(&str) -> Option<T>,
-) -> Result<Ordered<T>> {
-    let Comparison { operator, values, .. } = comparison;
-    if matches!(operator, Operator::Like | Operator::Glob) {
-        let reason = format!("`{}` is no text, so it has no pattern", field.name());
-        return Err(bad(values[0].column, reason));
-    }
-    let read = |written: Written| read(&written.text).ok_or_else(|| written.expected(what));
-    let mut values = values.into_iter().map(read).collect::<Result<Vec<T>>>()?;
-    match operator {
-        Operator::Below => Ok(Ordered::Below(values.remove(0))),
-        Operator::AtMost => Ok(Ordered::AtMost(values.remove(0))),
-        Operator::Between => {
-            let high = values.remove(1);
-            Ok(Ordered::Between(values.remove(0), high))
-        }
-        Operator::OneOf | Operator::Like | Operator::Glob => Ok(Ordered::OneOf(values)),
-    }
-}
-
-fn one_of<T>(
-    comparison: Comparison,
-    field: Field,
-    what: &str,
-    read: impl Fn(&str) -> Option<T>,
-) -> Result<Vec<T>> {
-    let column = comparison.values[0].column;
-    match ordered(comparison, field, what, read)? {
-        Ordered::OneOf(values) => Ok(values),
-        Ordered::Below(_) | Ordered::AtMost(_) | Ordered::Between(..) => {
-            let reason = format!("`{}` can be compared by = != in only", field.name());
-            Err(bad(column, reason))
-        }
-    }
-}
-
-fn text_test(comparison: Comparison, folded: impl Fn(&str) -> String) -> Result<TextTest> {
-    let first = folded(&comparison.values[0].text);
-    match comparison.operator {
-        Operator::Like => Ok(TextTest::Like(first)),
-        Operator::Glob => Ok(TextTest::Glob(first)),
-        Operator::Below | Operator::AtMost | Operator::OneOf | Operator::Between => {
-            let read = |text: &str| Some(folded(text));
-            ordered(comparison, Field::Caption, "a text", read).map(TextTest::Order)
-        }
-    }
-}
-
-fn caption_test(comparison: Comparison, field: Field) -> Result<CaptionTest> {
-    if comparison.operator == Operator::OneOf {
-        let read = |text: &str| (!words(text).is_empty()).then(|| text.to_owned());
-        return one_of(comparison, field, "a word", read).map(CaptionTest::Words);
-    }
-    let column = comparison.values[0].column;
-    match text_test(comparison, str::to_owned)? {
-        TextTest::Like(pattern) => Ok(CaptionTest::Like(pattern)),
-        TextTest::Glob(pattern) => Ok(CaptionTest::Glob(pattern)),
-        TextTest::Order(_) => {
-            Err(bad(column, "`caption` can be compared by = != in like glob only"))
-        }
-    }
-}
-
-/// Numbers, booleans or texts, as the first value is written; all of a list must be of one kind.
-fn meta_test(comparison: Comparison) -> Result<MetaTest> {
-    let (operator, first) = (comparison.operator, &comparison.values[0]);
-    let is_pattern = matches!(operator, Operator::Like | Operator::Glob);
-    let is_number = |value: &Written| !value.quoted && value::number(&value.text).is_some();
-    let is_boolean = |value: &Written| !value.quoted && value::boolean(&value.text).is_some();
-    if !is_pattern && is_number(first) {
-        if let Some(quoted) = comparison.values.iter().find(|value| value.quoted) {
-            return Err(quoted.expected("a number, as before it"));
-        }
-        let what = "a number, as before it";
-        return ordered(comparison, Field::Caption, what, value::number).map(MetaTest::Number);
-    }
-    if let ([only], Operator::OneOf, true) = (&*comparison.values, operator, is_boolean(first))
-        && let Some(wanted) = value::boolean(&only.text)
-    {
-        return Ok(MetaTest::Boolean(wanted));
-    }
-    let odd = |value: &&Written| is_number(value) || is_boolean(value);
-    if let (false, Some(odd)) = (is_pattern, comparison.values.iter().find(odd)) {
-        return Err(odd.expected("a text; quote it to mean the text"));
-    }
-    text_test(comparison, str::to_owned).map(MetaTest::Text)
 }

@@ -7,7 +7,7 @@ use super::ast::{
     CaptionTest, DateField, Leaf, MetaTest, Near, Node, NumberField, Ordered, Test, TextField,
     TextTest,
 };
-use super::parse::folded;
+use super::comparison::folded;
 use super::{Condition, Period};
 use crate::item::{ContentHash, ImageFacts, Item, ItemId, Metadata, Modality, Source, Status};
 
@@ -111,7 +111,7 @@ fn test() -> impl Strategy<Value = Test> {
     prop_oneof![
         (numbers, ordered(number())).prop_map(|(field, test)| match field {
             Size => Test::Number(field, mapped(test, |bytes| bytes.round() + 0.0)),
-            _ => Test::Number(field, test),
+            Width | Height | Megapixels | Latitude | Longitude => Test::Number(field, test),
         }),
         (dates, ordered(date)).prop_map(|(field, test)| Test::Date(field, test)),
         (select(vec![Path, Name, Format, Camera, Tag]), text_test())

@@ -113,10 +113,10 @@ fn list_tags(library: &Library, output: &mut Output, json: bool) -> Result<()> {
 fn items(library: &Library, what: &[&Path]) -> Result<Vec<ItemId>> {
     let mut items = BTreeSet::new();
     for what in what {
-        let selected = library.select(&selector(what)).map_err(|error| match error {
-            // Nothing was looked for: a name is wrong.
-            Error::NotFound { .. } => Error::BadOption { reason: error.to_string() },
-            other => other,
+        // Nothing was looked for that might not be there: a name is wrong.
+        let selected = library.select(&selector(what)).map_err(|error| {
+            let is_wrong = matches!(error, Error::NotFound { .. });
+            if is_wrong { Error::BadOption { reason: error.to_string() } } else { error }
         })?;
         items.extend(selected);
     }
