@@ -1,8 +1,14 @@
 //! The arguments. The doc comments here are the help texts.
 
+// The path is written out because `mmsearch-encoder` takes this file from another directory.
+#[path = "cli/answers.rs"]
+pub(crate) mod answers;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use self::answers::{DuplicatesArgs, RandomArgs, ShowArgs, SimilarArgs};
 
 /// Finds photos by what they show, and texts by the photos they describe.
 ///
@@ -55,6 +61,9 @@ pub(crate) enum PrecisionArg {
 pub(crate) enum Command {
     Index(IndexArgs),
     Query(QueryArgs),
+    Similar(SimilarArgs),
+    Duplicates(DuplicatesArgs),
+    Random(RandomArgs),
     Status(StatusArgs),
     Forget(ForgetArgs),
     Check(CheckArgs),
@@ -66,6 +75,8 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     #[command(hide = true)]
     Completions(CompletionsArgs),
+    #[command(hide = true)]
+    Man(ManArgs),
 }
 
 /// Bring the library in line with directories, photos, tars and manifests of captions
@@ -92,6 +103,13 @@ pub(crate) struct IndexArgs {
 
 /// Find what is nearest to a text or a photo
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  mmsearch query --text \"a dog on the beach\"
+  mmsearch query --image sofa.jpg -k 5
+  mmsearch query --image sofa.jpg --to text
+  mmsearch query --text \"a dog on the beach\" -k 50 --html dogs.html
+  mmsearch query --text \"a dog on the beach\" --null | xargs -0 ls -l")]
 pub(crate) struct QueryArgs {
     #[command(flatten)]
     pub(crate) term: TermArgs,
@@ -108,10 +126,6 @@ pub(crate) struct QueryArgs {
     #[arg(long)]
     pub(crate) exact: bool,
 
-    /// Print JSON Lines: one for each hit
-    #[arg(long)]
-    pub(crate) json: bool,
-
     /// Say on stderr how it was searched, and what was compared
     #[arg(long)]
     pub(crate) explain_plan: bool,
@@ -119,6 +133,9 @@ pub(crate) struct QueryArgs {
     /// Say on stderr where the time went: a line for each step
     #[arg(long)]
     pub(crate) timings: bool,
+
+    #[command(flatten)]
+    pub(crate) show: ShowArgs,
 }
 
 #[derive(Args, Debug)]
@@ -198,6 +215,14 @@ pub(crate) struct ReindexArgs {
 #[derive(Args, Debug)]
 pub(crate) struct CompletionsArgs {
     pub(crate) shell: clap_complete::Shell,
+}
+
+/// Write the man pages, one for each subcommand
+#[derive(Args, Debug)]
+pub(crate) struct ManArgs {
+    /// Where to; made if it is not there
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
 }
 
 /// List, download, describe or test models
