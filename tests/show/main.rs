@@ -17,7 +17,7 @@ use common::program::run;
 use common::{BLUE, GREEN, Place, RED, jpeg, png};
 
 /// A name that tries to be markup, a column, a line and no text, all at once.
-const HOSTILE_NAME: &[u8] = b"<script>alert('x')</script>,\"a\nb\xff.png";
+const HOSTILE_NAME: &[u8] = b"<script>alert('x'),\"a\nb\xff.png";
 
 /// Red, a copy of it, green in a tar, and blue under a hostile name; captions to match.
 fn filled() -> Place {
