@@ -49,7 +49,8 @@ impl Library {
     /// All groups of duplicates among the images: those of identical content first, then the larger ones.
     ///
     /// # Errors
-    /// [`Error::BadOption`] for a threshold that is no cosine; [`Error::Cancelled`]; [`Error::Catalog`].
+    /// [`Error::BadOption`] for a threshold that is no cosine, and if more than 25,000 images are in no snapshot
+    /// ([`Library::refresh_snapshots`] makes one); [`Error::Cancelled`]; [`Error::Catalog`].
     pub fn duplicates(
         &mut self,
         options: &DuplicatesOptions,

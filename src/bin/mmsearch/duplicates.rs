@@ -25,10 +25,10 @@ pub(crate) fn run(cli: &Cli, arguments: &DuplicatesArgs) -> Result<Exit> {
         ControlFlow::Continue(())
     });
     bar.clear();
-    let groups = outcome?;
     for warning in library.take_warnings() {
         tell(&format!("warning: {warning}"));
     }
+    let groups = outcome?;
     show::duplicates(&library, &arguments.show, &groups)?;
     Ok(if groups.is_empty() { Exit::NothingFound } else { Exit::Done })
 }

@@ -15,6 +15,10 @@ const N_NEIGHBORS: usize = 16;
 /// How far a score out of a snapshot may be from that of the rows.
 const ROUNDING: f32 = 1e-3;
 
+/// More images than this that no snapshot holds are not compared with one another: that takes some seconds for so many, and
+/// grows with their square.
+const MAX_TAIL: u64 = 25_000;
+
 /// Enough pixels for the 9×8 shades of a look, and a small part of what decoding a photo in full takes.
 const DETAIL: Detail = Detail::ShorterSide(64);
 
@@ -36,6 +40,14 @@ impl<'a> Neighborhood<'a> {
         snapshot: Option<&'a Snapshot>,
     ) -> Result<Self> {
         let generation = snapshot.map_or(0, |snapshot| snapshot.meta().generation);
+        let n_tail = view.n_embeddings(space.id, Modality::Image, generation)?;
+        if n_tail > MAX_TAIL {
+            let reason = format!(
+                "{n_tail} images are in no snapshot that can be used, and comparing all of them with one another takes too \
+                 long; run `mmsearch index` first, which makes one"
+            );
+            return Err(Error::BadOption { reason });
+        }
         let dead = view.dead_keys(space.id, Modality::Image, generation)?;
         let (mut tail_keys, mut tail_vectors) = (Vec::new(), Vec::new());
         view.each_embedding(space.id, Modality::Image, generation, |stored| {
