@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use mmsearch::encoder::{Encoder, FakeEncoder, Fingerprint, Space};
 use mmsearch::library::{EmbeddedImage, Library, LibraryOptions};
-use mmsearch::{Embedding, Metadata, Query, Target, Term};
+use mmsearch::{Embedding, Metadata, Query, Term};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 

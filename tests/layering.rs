@@ -18,7 +18,7 @@ const LAYERS: [&[&str]; 4] = [
 const USE_CASES: &[&str] = &["library", "train", "eval"];
 
 /// An outside library, macro or keyword, and the only places below `src` where it may occur.
-const HOMES: [(&str, &[&str]); 15] = [
+const HOMES: [(&str, &[&str]); 19] = [
     ("rusqlite", &["catalog/"]),
     ("hnsw_rs", &["index/hnsw.rs"]),
     ("memmap2", &["index/snapshot/map.rs"]),
@@ -27,6 +27,10 @@ const HOMES: [(&str, &[&str]); 15] = [
     ("image::", &["media/"]),
     ("exif::", &["media/"]),
     ("clap", &["bin/"]),
+    ("clap_mangen", &["bin/mmsearch/man.rs"]),
+    ("base64", &["bin/mmsearch/show/"]),
+    ("terminal_size", &["bin/mmsearch/show/mod.rs"]),
+    ("unicode_width", &["bin/mmsearch/show/table.rs"]),
     ("hf_hub", &["bin/mmsearch/hub/mod.rs"]),
     ("ureq", &["bin/mmsearch/hub/fetch.rs"]),
     ("ring::", &["bin/mmsearch/hub/checksum.rs"]),

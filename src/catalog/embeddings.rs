@@ -27,17 +27,10 @@ impl View<'_> {
     /// # Errors
     /// [`Error::Corrupt`] if its row is damaged.
     pub(crate) fn embedding(&self, key: u64) -> Result<Option<StoredEmbedding>> {
-        let mut found = None;
-        let query = select("WHERE id = ?1");
-        self.embedding_rows(&query, params![key.cast_signed()], |embedding| {
-            let damaged = |reason| Error::Corrupt { path: self.path.into(), reason };
-            found = Some(embedding.map_err(damaged)?);
-            Ok(())
-        })?;
-        Ok(found)
+        self.one_embedding("WHERE id = ?1", params![key.cast_signed()])
     }
 
-    /// The embedding of this content; `None` if it has none.
+    /// The embedding of this content; `None` if there is none.
     ///
     /// # Errors
     /// [`Error::Corrupt`] if its row is damaged.
@@ -47,12 +40,10 @@ impl View<'_> {
         modality: Modality,
         content_hash: ContentHash,
     ) -> Result<Option<StoredEmbedding>> {
-        let keys = self.keys(
-            "SELECT id FROM embeddings WHERE space_id = ?1 AND modality = ?2 AND content_hash = ?3",
+        self.one_embedding(
+            "WHERE space_id = ?1 AND modality = ?2 AND content_hash = ?3",
             params![space.0, modality.name(), content_hash.0],
-            "find an embedding",
-        )?;
-        keys.first().map_or(Ok(None), |&key| self.embedding(key))
+        )
     }
 
     /// Whether this content has an embedding already.
@@ -158,6 +149,16 @@ impl View<'_> {
             params![modality.name(), hash.0],
         )?;
         Ok(n > 0)
+    }
+
+    fn one_embedding(&self, tail: &str, params: impl Params) -> Result<Option<StoredEmbedding>> {
+        let mut found = None;
+        self.embedding_rows(&select(tail), params, |embedding| {
+            let damaged = |reason| Error::Corrupt { path: self.path.into(), reason };
+            found = Some(embedding.map_err(damaged)?);
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     fn embedding_rows(

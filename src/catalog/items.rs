@@ -183,6 +183,31 @@ impl View<'_> {
         self.many("WHERE image_id = ?1 ORDER BY id", params![image.0])
     }
 
+    /// The items of a modality that can be found, in ascending order.
+    pub(crate) fn findable(&self, modality: Modality) -> Result<Vec<ItemId>> {
+        self.ids(
+            "SELECT id FROM items WHERE modality = ?1 AND status <> 'failed' ORDER BY id",
+            params![modality.name()],
+        )
+    }
+
+    /// Contents that more than one item can be found by, in the order of the contents.
+    pub(crate) fn repeated_contents(&self, modality: Modality) -> Result<Vec<ContentHash>> {
+        let failed = || sql(self.path, "read items");
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT content_hash FROM items
+                 WHERE modality = ?1 AND content_hash IS NOT NULL AND status <> 'failed'
+                 GROUP BY content_hash HAVING count(*) > 1 ORDER BY content_hash",
+            )
+            .map_err(failed())?;
+        statement
+            .query_map(params![modality.name()], |row| row.get(0).map(ContentHash))
+            .and_then(Iterator::collect)
+            .map_err(failed())
+    }
+
     /// Items by modality and status.
     pub(crate) fn counts(&self) -> Result<Vec<Counts>> {
         let failed = || sql(self.path, "count items");

@@ -7,6 +7,7 @@ mod benchmark;
 mod busy;
 mod captions;
 mod check;
+mod duplicates;
 mod durable;
 mod embedded;
 mod fill;
@@ -19,12 +20,14 @@ mod pictures;
 mod plan;
 mod prepare;
 mod question;
+mod random;
 mod refresh;
 mod reindex;
 mod report;
 mod roots;
 mod run;
 mod search;
+mod similar;
 mod snapshots;
 mod status;
 mod tag;
@@ -45,6 +48,7 @@ use self::snapshots::Snapshots;
 pub use self::benchmark::{Benchmark, Speed};
 pub use self::busy::Busy;
 pub use self::check::Finding;
+pub use self::duplicates::{DuplicateGroup, DuplicatesOptions};
 pub use self::embedded::EmbeddedImage;
 pub use self::forget::Selector;
 pub use self::index::IndexOptions;
@@ -128,6 +132,15 @@ impl Library {
     /// [`Error::Corrupt`] if its row is damaged, [`Error::Catalog`].
     pub fn item(&self, id: ItemId) -> Result<Option<Item>> {
         Ok(self.catalog.view().item(id)?.map(|stored| stored.item))
+    }
+
+    /// The texts that describe an image, in the order of their ids.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if a row is damaged, [`Error::Catalog`].
+    pub fn captions_of(&self, image: ItemId) -> Result<Vec<Item>> {
+        let texts = self.catalog.view().texts_of(image)?;
+        Ok(texts.into_iter().map(|stored| stored.item).collect())
     }
 
     /// What went wrong without changing an answer, such as a damaged snapshot; each thing is told once.

@@ -93,15 +93,17 @@ pub(super) fn named_items(query: &Query) -> Vec<ItemId> {
 pub(super) fn points(
     view: View<'_>,
     space: &StoredSpace,
-    encoder: &mut dyn Encoder,
+    mut encoder: Option<&mut dyn Encoder>,
     query: &Query,
 ) -> Result<Vec<Point>> {
     let point = |term: &crate::query::WeightedTerm| {
         let (embedding, modality) = match &term.term {
             Term::Text(text) => {
+                let encoder = needed(&mut encoder)?;
                 (first(encoder.encode_texts(&[text.as_str()])?)?, Some(Modality::Text))
             }
             Term::Image(picture) => {
+                let encoder = needed(&mut encoder)?;
                 let square = encoder.preprocess().apply(picture)?;
                 (first(encoder.encode_images(&[square])?)?, Some(Modality::Image))
             }
@@ -114,6 +116,14 @@ pub(super) fn points(
         Ok(Point { embedding, weight: term.weight, modality })
     };
     query.terms.iter().map(point).collect()
+}
+
+fn needed<'e>(encoder: &'e mut Option<&mut dyn Encoder>) -> Result<&'e mut dyn Encoder> {
+    let reason = || "a text or a picture is looked for, but there is no encoder".into();
+    match encoder {
+        Some(encoder) => Ok(&mut **encoder),
+        None => Err(Error::BadQuery { reason: reason() }),
+    }
 }
 
 fn first(embeddings: Vec<Embedding>) -> Result<Embedding> {

@@ -85,7 +85,7 @@ pub struct Progress {
     pub n_total: Option<u64>,
 }
 
-/// The parts of indexing and reindexing, in their order.
+/// The parts of indexing and reindexing, in their order, and of other long tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Looking for files.
@@ -100,6 +100,8 @@ pub enum Stage {
     Snapshot,
     /// Changing to another model, which comes between writing its snapshots and taking out the old one's embeddings.
     Switch,
+    /// Comparing embeddings with one another.
+    Compare,
 }
 
 impl Report {

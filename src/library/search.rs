@@ -40,12 +40,36 @@ impl Library {
     /// # Errors
     /// As [`Library::search`].
     pub fn explained(&mut self, encoder: &mut dyn Encoder, query: &Query) -> Result<Explained> {
+        self.answer(Some(encoder), query)
+    }
+
+    /// The same for a query of items and embeddings only, which needs no encoder.
+    ///
+    /// # Errors
+    /// [`Error::BadQuery`] if there is a text or a picture in it; otherwise as [`Library::search`].
+    pub fn explained_without_encoder(&mut self, query: &Query) -> Result<Explained> {
+        self.answer(None, query)
+    }
+
+    fn answer(
+        &mut self,
+        mut encoder: Option<&mut dyn Encoder>,
+        query: &Query,
+    ) -> Result<Explained> {
         question::check(query)?;
         let Some(space) = self.catalog.view().space()? else { return Ok(Explained::default()) };
-        if question::needs_encoder(query) && self.space_of(encoder.space())?.is_none() {
+        if let Some(encoder) = &encoder
+            && question::needs_encoder(query)
+            && self.space_of(encoder.space())?.is_none()
+        {
             return Ok(Explained::default());
         }
-        let points = question::points(self.catalog.view(), &space, encoder, query)?;
+        // Written out because a mutable reference in an option cannot be lent twice otherwise.
+        let lent: Option<&mut dyn Encoder> = match &mut encoder {
+            Some(encoder) => Some(&mut **encoder),
+            None => None,
+        };
+        let points = question::points(self.catalog.view(), &space, lent, query)?;
         let modalities = match query.to {
             Target::Image => &[Modality::Image][..],
             Target::Text => &[Modality::Text],
@@ -64,8 +88,7 @@ impl Library {
         }
         if self.catalog.view().space()?.as_ref() != Some(&space) {
             // The model was changed meanwhile, and some of what should have been compared is gone.
-            self.space_of(encoder.space())?;
-            return self.explained(encoder, query);
+            return self.answer(encoder, query);
         }
         hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.item.id.cmp(&b.item.id)));
         hits.truncate(query.k);

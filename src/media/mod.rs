@@ -12,22 +12,28 @@ mod decode;
 mod exif;
 mod jpeg;
 mod jpeg_end;
+mod look;
 mod manifest;
 mod open;
 mod pairs;
 mod parallel;
 mod picture;
+mod source_pictures;
 mod store;
 mod tar;
+mod thumbnail;
 mod walk;
 
 pub use self::tar::{Member, tar_members};
 pub use decode::{Decoded, decode};
+pub use look::{Look, SAME_LOOK};
 pub use manifest::{Row, read_manifest};
 pub use open::{Stat, open_regular, read_regular};
 pub use pairs::{Pair, PairSource, Pairs, paraphrases};
 pub(crate) use parallel::in_parallel;
 pub use picture::read_picture;
+pub use source_pictures::SourcePictures;
+pub use thumbnail::{jpeg_bytes, thumbnail};
 pub use walk::{Entry, Kind, Skipped, kind_of_name, no_decoder, root_path, walk};
 
 /// How much of one file is read and decoded at most.

@@ -14,6 +14,7 @@ mod containers;
 mod embedded;
 mod encoders;
 mod files;
+mod lookalikes;
 mod reindex;
 mod search;
 mod snapshots;

@@ -106,6 +106,9 @@ fn run_command(arguments: &[OsString]) -> Result<Exit> {
         },
         Command::Index(_)
         | Command::Query(_)
+        | Command::Similar(_)
+        | Command::Duplicates(_)
+        | Command::Random(_)
         | Command::Status(_)
         | Command::Forget(_)
         | Command::Check(_)
@@ -113,7 +116,8 @@ fn run_command(arguments: &[OsString]) -> Result<Exit> {
         | Command::Eval(_)
         | Command::Classify(_)
         | Command::Bench(_)
-        | Command::Completions(_) => Err(not_here()),
+        | Command::Completions(_)
+        | Command::Man(_) => Err(not_here()),
     }
 }
 

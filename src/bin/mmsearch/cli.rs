@@ -1,9 +1,15 @@
 //! The arguments. The doc comments here are the help texts.
 
+// The path is written out because `mmsearch-encoder` takes this file from another directory.
+#[path = "cli/answers.rs"]
+pub(crate) mod answers;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use self::answers::{DuplicatesArgs, RandomArgs, ShowArgs, SimilarArgs};
 
 /// Finds photos by what they show, and texts by the photos they describe.
 ///
@@ -56,6 +62,9 @@ pub(crate) enum PrecisionArg {
 pub(crate) enum Command {
     Index(IndexArgs),
     Query(QueryArgs),
+    Similar(SimilarArgs),
+    Duplicates(DuplicatesArgs),
+    Random(RandomArgs),
     Status(StatusArgs),
     Forget(ForgetArgs),
     Tag(TagArgs),
@@ -68,6 +77,8 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     #[command(hide = true)]
     Completions(CompletionsArgs),
+    #[command(hide = true)]
+    Man(ManArgs),
 }
 
 /// Bring the library in line with directories, photos, tars and manifests of captions
@@ -94,6 +105,13 @@ pub(crate) struct IndexArgs {
 
 /// Find what is nearest to texts, photos and items, and not near to others
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  mmsearch query --text \"a dog on the beach\"
+  mmsearch query --image sofa.jpg -k 5
+  mmsearch query --image sofa.jpg --to text
+  mmsearch query --text \"a dog on the beach\" -k 50 --html dogs.html
+  mmsearch query --text \"a dog on the beach\" --null | xargs -0 ls -l")]
 pub(crate) struct QueryArgs {
     #[command(flatten)]
     pub(crate) term: TermArgs,
@@ -114,10 +132,6 @@ pub(crate) struct QueryArgs {
     #[arg(long)]
     pub(crate) exact: bool,
 
-    /// Print JSON Lines: one for each hit
-    #[arg(long)]
-    pub(crate) json: bool,
-
     /// Say on stderr how it was searched, and what was compared
     #[arg(long)]
     pub(crate) explain_plan: bool,
@@ -125,6 +139,9 @@ pub(crate) struct QueryArgs {
     /// Say on stderr where the time went: a line for each step
     #[arg(long)]
     pub(crate) timings: bool,
+
+    #[command(flatten)]
+    pub(crate) show: ShowArgs,
 }
 
 #[derive(Args, Debug)]
@@ -232,6 +249,14 @@ pub(crate) struct ReindexArgs {
 #[derive(Args, Debug)]
 pub(crate) struct CompletionsArgs {
     pub(crate) shell: clap_complete::Shell,
+}
+
+/// Write the man pages, one for each subcommand
+#[derive(Args, Debug)]
+pub(crate) struct ManArgs {
+    /// Where to; made if it is not there
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
 }
 
 /// List, download, describe or test models

@@ -8,19 +8,24 @@ mod check;
 mod classify;
 mod cli;
 mod completions;
+mod duplicates;
 mod eval;
 mod exit;
 mod forget;
 mod hub;
 mod index;
+mod man;
 mod output;
 mod picture;
 mod place;
 mod progress;
 mod pull;
 mod query;
+mod random;
 mod recall;
 mod reindex;
+mod show;
+mod similar;
 mod status;
 mod tag;
 mod terms;
@@ -51,6 +56,9 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.command {
         Command::Index(arguments) => index::run(cli, arguments),
         Command::Query(arguments) => query::run(cli, arguments),
+        Command::Similar(arguments) => similar::run(cli, arguments),
+        Command::Duplicates(arguments) => duplicates::run(cli, arguments),
+        Command::Random(arguments) => random::run(cli, arguments),
         Command::Status(arguments) => status::run(cli, arguments),
         Command::Forget(arguments) => forget::run(cli, arguments),
         Command::Tag(arguments) => tag::run(cli, arguments),
@@ -62,6 +70,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Classify(arguments) => classify::run(cli, arguments),
         Command::Bench(arguments) => bench::run(cli, arguments),
         Command::Completions(arguments) => completions::run(arguments),
+        Command::Man(arguments) => man::run(arguments),
     }
 }
 

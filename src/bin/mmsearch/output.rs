@@ -57,6 +57,11 @@ impl Output {
         writeln!(self.0, "{line}")
     }
 
+    /// Writes bytes as they are.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes)
+    }
+
     /// Writes one JSON line.
     pub(crate) fn json(&mut self, line: &impl Serialize) -> io::Result<()> {
         serde_json::to_writer(&mut self.0, &Versioned { version: VERSION, line })?;
@@ -71,17 +76,17 @@ impl Output {
 
 impl SourceLine {
     pub(crate) fn new(source: &Source) -> Self {
-        let (kind, path) = match source {
-            Source::File { path } => ("file", path.as_path()),
-            Source::TarMember { tar, .. } => ("tar", tar.as_path()),
-            Source::ManifestRow { manifest, .. } => ("manifest", manifest.as_path()),
-            Source::Inline { name } => ("inline", Path::new(name)),
+        let path = match source {
+            Source::File { path } => path.as_path(),
+            Source::TarMember { tar, .. } => tar.as_path(),
+            Source::ManifestRow { manifest, .. } => manifest.as_path(),
+            Source::Inline { name } => Path::new(name),
         };
-        let (member, line) = match source {
-            Source::TarMember { member, .. } => (Some(member.to_string_lossy().into_owned()), None),
-            Source::ManifestRow { line, .. } => (None, Some(*line)),
-            Source::File { .. } | Source::Inline { .. } => (None, None),
+        let member = match source {
+            Source::TarMember { member, .. } => Some(member.to_string_lossy().into_owned()),
+            Source::File { .. } | Source::ManifestRow { .. } | Source::Inline { .. } => None,
         };
+        let (kind, line) = (kind_of_source(source), line_of_source(source));
         Self { source: kind, path: PathLine::new(path), member, line }
     }
 }
@@ -92,6 +97,24 @@ impl PathLine {
             path: path.to_string_lossy().into_owned(),
             path_hex: path.to_str().is_none().then(|| hex(path.as_os_str())),
         }
+    }
+}
+
+/// `file`, `tar`, `manifest` or `inline`.
+pub(crate) fn kind_of_source(source: &Source) -> &'static str {
+    match source {
+        Source::File { .. } => "file",
+        Source::TarMember { .. } => "tar",
+        Source::ManifestRow { .. } => "manifest",
+        Source::Inline { .. } => "inline",
+    }
+}
+
+/// The line of a manifest.
+pub(crate) fn line_of_source(source: &Source) -> Option<u64> {
+    match source {
+        Source::ManifestRow { line, .. } => Some(*line),
+        Source::File { .. } | Source::TarMember { .. } | Source::Inline { .. } => None,
     }
 }
 

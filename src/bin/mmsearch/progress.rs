@@ -90,6 +90,7 @@ pub(crate) fn stage_name(stage: Stage) -> &'static str {
         Stage::Forget => "forget",
         Stage::Snapshot => "snapshot",
         Stage::Switch => "switch",
+        Stage::Compare => "compare",
     }
 }
 

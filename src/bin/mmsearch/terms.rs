@@ -39,6 +39,14 @@ pub(crate) fn named(arguments: &TermArgs) -> Result<Vec<CompactTerm>> {
     Ok(terms)
 }
 
+/// Whether any of them needs a model.
+pub(crate) fn need_encoder(terms: &[CompactTerm]) -> bool {
+    terms.iter().any(|term| match term.operand {
+        Operand::Text(_) | Operand::File(_) => true,
+        Operand::Item(_) => false,
+    })
+}
+
 /// Reads the pictures. A photo is decoded as it is for the index, so that it finds itself with a score of 1.
 pub(crate) fn read(terms: Vec<CompactTerm>, detail: Detail) -> Result<Vec<WeightedTerm>> {
     let read = |CompactTerm { operand, weight }| {

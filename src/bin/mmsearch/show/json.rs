@@ -1,0 +1,89 @@
+//! JSON Lines. Their shape is a promise, which `docs/query.schema.json` writes down.
+
+use std::io;
+
+use serde::Serialize;
+
+use super::{Entry, Group};
+use crate::output::{Output, SourceLine};
+
+/// A hit in JSON.
+#[derive(Serialize)]
+struct HitLine<'a> {
+    /// From 1.
+    rank: usize,
+    /// Cosine with the query, higher is closer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<f32>,
+    /// What the score means, where the model says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probability: Option<f32>,
+    id: i64,
+    modality: &'static str,
+    #[serde(flatten)]
+    source: SourceLine,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    /// The image that a text describes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<ImageLine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    taken_at: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    metadata: &'a mmsearch::Metadata,
+}
+
+#[derive(Serialize)]
+struct ImageLine {
+    id: i64,
+    #[serde(flatten)]
+    source: SourceLine,
+}
+
+/// A group of duplicates in JSON.
+#[derive(Serialize)]
+struct GroupLine<'a> {
+    /// From 1.
+    group: usize,
+    /// Whether all have the same content.
+    identical: bool,
+    items: Vec<HitLine<'a>>,
+}
+
+pub(super) fn write(output: &mut Output, groups: &[Group<'_>]) -> io::Result<()> {
+    for (i, group) in groups.iter().enumerate() {
+        let mut lines = group.entries.iter().map(hit_line);
+        match group.is_identical {
+            None => lines.try_for_each(|line| output.json(&line))?,
+            Some(identical) => {
+                output.json(&GroupLine { group: i + 1, identical, items: lines.collect() })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn hit_line<'a>(entry: &'a Entry<'_>) -> HitLine<'a> {
+    let item = entry.item;
+    let facts = item.facts.as_ref();
+    let image = entry.image.as_ref();
+    HitLine {
+        rank: entry.rank,
+        score: entry.score,
+        probability: entry.probability,
+        id: item.id.0,
+        modality: item.modality.name(),
+        source: SourceLine::new(&item.source),
+        text: item.text.as_deref(),
+        image: image
+            .map(|image| ImageLine { id: image.id.0, source: SourceLine::new(&image.source) }),
+        width: facts.map(|facts| facts.width),
+        height: facts.map(|facts| facts.height),
+        taken_at: facts.and_then(|facts| facts.taken_at.as_deref()),
+        metadata: &item.metadata,
+    }
+}
