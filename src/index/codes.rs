@@ -164,6 +164,11 @@ impl<'a> CodeView<'a> {
         CodeView { mean, scale, stride, n_nodes: coarse.len() / stride, coarse, fine: &[], kernel }
     }
 
+    /// Four deviations of the score of a unit query, whose components err by up to half a fine step each.
+    pub(super) fn rounding(&self) -> f32 {
+        4.0 * self.scale / FINE_STEPS / 12f32.sqrt()
+    }
+
     /// The coarse codes of a node.
     pub(super) fn row(&self, node: u32) -> &'a [i8] {
         let start = node as usize * self.stride;

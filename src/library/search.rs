@@ -9,9 +9,9 @@ use crate::catalog::{Catalog, StoredEmbedding, StoredSpace, View};
 use crate::embedding::Embedding;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
-use crate::index::{self, Filter, NodeVectors, Plan, SearchOptions, Snapshot};
+use crate::index::{self, Answer, Filter, NodeVectors, Plan, SearchOptions, Snapshot};
 use crate::item::{ItemId, Modality};
-use crate::query::{Hit, Neighbor, Query, Target};
+use crate::query::{Hit, MAX_K, Neighbor, Query, Target};
 
 /// Rows of the catalog that are compared at a time, so that a scan's memory does not grow with the library.
 const ROWS_PER_SCAN: usize = 4_096;
@@ -226,9 +226,15 @@ impl Search<'_> {
         // What is allowed is alive.
         let filter = allowed.map_or(Filter::Except(&dead), Filter::Only);
         // The codes of a snapshot round in the fifth digit: a few more, so that the rows decide about the last ones.
-        let k = n_wanted + SPARE;
-        let options = SearchOptions { k, foreign, ef: None, exact, filter };
-        let answer = snapshot.search(&self.question.point, &options)?;
+        let mut k = n_wanted + SPARE;
+        let answer = loop {
+            let options = SearchOptions { k, foreign, ef: None, exact, filter };
+            let answer = snapshot.search(&self.question.point, &options)?;
+            if k >= MAX_K || answer.neighbors.len() < k || decides(&answer, n_wanted) {
+                break answer;
+            }
+            k = k.saturating_mul(WIDENING).min(MAX_K);
+        };
         (step.plan, step.n_in_snapshot) = (Some(answer.plan), answer.n_allowed);
         let mut candidates = answer.neighbors;
         candidates.extend(self.scan_rows(view, generation, allowed, n_wanted, step, warnings)?);
@@ -333,6 +339,13 @@ impl Search<'_> {
         }
         Ok(hits)
     }
+}
+
+/// Whether the last neighbour is surely worse than the last one that is wanted: of a burst of photos many are as good.
+fn decides(answer: &Answer, n_wanted: usize) -> bool {
+    let score = |place: usize| answer.neighbors.get(place).map_or(f32::MIN, |found| found.score);
+    let last = score(answer.neighbors.len().saturating_sub(1));
+    score(n_wanted.saturating_sub(1)) - last > 2.0 * answer.rounding
 }
 
 /// Rows that wait to be compared, and the best of those that were.

@@ -66,7 +66,7 @@ fn an_item_is_asked_about_by_what_the_library_knows_of_it() {
     let kind = |library: &mut Library, id, k| library.similar(id, image, k).unwrap_err().kind();
     assert_eq!(kind(&mut library, ItemId(99), 1), ErrorKind::NotFound);
     assert_eq!(kind(&mut library, red, 0), ErrorKind::Usage);
-    assert_eq!(kind(&mut library, red, 10_000), ErrorKind::Usage);
+    assert_eq!(kind(&mut library, red, 10_001), ErrorKind::Usage);
     assert_eq!(library.embedding_of(ItemId(99)).unwrap(), None);
     assert_eq!(library.item_at(&place.photo("never.png")).unwrap(), None);
     check(&library);

@@ -160,15 +160,24 @@ fn what_is_unwanted_does_not_come_first() {
 #[test]
 fn unwanted_terms_are_honoured_beyond_the_first_candidates() {
     let place = Place::new();
-    // Three hundred that are both, more than are looked at first, and one that is only red but less so.
+    // Three hundred that are both, many more than are looked at first, as many that are neither, and one that is wanted
+    // but less red than all that are both.
     for variant in 0..300 {
         place.write(&format!("both{variant}.png"), striped(RED, BLUE, variant));
+        place.write(&format!("neither{variant}.png"), png(GREEN, variant));
     }
-    place.write("wanted.png", striped(RED, GREEN, 7));
+    let mut little = picture(GREEN, 0);
+    little
+        .enumerate_pixels_mut()
+        .filter(|(x, ..)| *x < 6)
+        .for_each(|(.., pixel)| *pixel = Rgb(RED));
+    place.write("wanted.png", encoded(&little, ImageFormat::Png));
     let mut library = writer(&place);
     index(&mut library, &[place.photos()]);
     let query = Query::text("red").and(Term::Text("blue".into()), -3.0).k(1);
     assert_eq!(found(&mut library, &query), ["wanted.png"]);
+    let red = found(&mut library, &Query::text("red").k(301));
+    assert_eq!(red[300], "wanted.png", "control: it comes last of what is red");
 }
 
 #[test]

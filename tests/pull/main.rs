@@ -464,7 +464,8 @@ fn without_the_encoder_nobody_is_asked() {
     let (hub, _store) = tiny().serve();
     let user = User::new();
     let program = user.dir.path().join("mmsearch");
-    fs::copy(env!("CARGO_BIN_EXE_mmsearch"), &program).unwrap();
+    // A link: a copy that is just written cannot be run while another thread starts a process, which inherits it.
+    fs::hard_link(env!("CARGO_BIN_EXE_mmsearch"), &program).unwrap();
     let mut command = user.command(&program, &format!("http://{}", hub.address));
     let (code, _, stderr) = told(command.args(["model", "pull", "someone/tiny"]).output().unwrap());
     assert_eq!(code, 7, "{stderr}");

@@ -83,6 +83,8 @@ pub struct Answer {
     pub plan: Plan,
     /// Nodes that could answer.
     pub n_allowed: usize,
+    /// How far the score of a neighbour may be from that of its vector, which codes do not tell exactly: four deviations.
+    pub rounding: f32,
 }
 
 /// An open snapshot.
@@ -204,7 +206,7 @@ impl Snapshot {
         });
         let mut neighbors: Vec<Neighbor> = named.collect();
         neighbors.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.key.cmp(&b.key)));
-        Ok(Answer { neighbors, plan, n_allowed })
+        Ok(Answer { neighbors, plan, n_allowed, rounding: codes.rounding() })
     }
 
     fn plan(&self, k: usize, n_allowed: usize, options: &SearchOptions<'_>) -> Plan {
