@@ -13,7 +13,7 @@ ROUNDS ?= 3
 BIN := $(or $(CARGO_TARGET_DIR),target)/release/mmsearch
 CARGO_BUILD := cargo build --release
 
-.PHONY: demo build setup test check install uninstall bench bench-encode bench-index bench-query bench-scale bench-search bench-search-captions golden training-data model ablations families parity clean
+.PHONY: demo build setup test check install uninstall bench bench-encode bench-index bench-query bench-scale bench-search bench-search-captions golden training-data model ablations families parity retrieval clean
 
 demo: build ## Index the drawn pictures of the repository and search them
 	@scripts/demo $(BIN)
@@ -118,6 +118,12 @@ bench-query: setup .venv/faiss ## A text query beside open_clip and faiss, from 
 	cargo bench --bench query --no-run
 	$(MAKE) build
 	PYTHONPATH=scripts $(PYTHON) scripts/bench_query.py $(QUERY_BENCH) $(BIN) run/bench-query-$(PICTURES) $(PICTURES)
+
+# How the terms of a query are best put together, measured on real photos and captions: docs/retrieval.md.
+retrieval: build .venv/installed
+	@test -d "$(SHARED)/data" || { echo "make: $(SHARED)/data is not there; it has the photos and captions"; exit 1; }
+	mkdir -p run/retrieval
+	$(PYTHON) scripts/retrieval.py $(BIN) "$(SHARED)/data" run/retrieval
 
 # ---- making the model; needs the photos of SHARED, which are not part of the repository ----
 RUN ?= run/mini

@@ -165,7 +165,7 @@ def keywords(n_indexed):
     print(f"\n## Captions as queries; {n_indexed} other captions of every second photo are known: {len(semantic)} queries\n\n| way | R@1 | R@10 | R@10 of photos without words |\n|---|---|---|---|")
     ways = {"semantic": lambda p: semantic[p], "keyword": lambda p: keyword[p]}
     for weight in (0.25, 0.5, 1.0, 2.0):
-        ways[f"fused, keywords with weight {weight}" + (" *" if weight == 0.5 else "")] = lambda p, w=weight: fused([(1.0, semantic[p]), (w, keyword[p])])
+        ways[f"fused, keywords with weight {weight}"] = lambda p, w=weight: fused([(1.0, semantic[p]), (w, keyword[p])])
     for name, way in ways.items():
         found = {photo: way(photo) for photo in semantic}
         recall = lambda n, of: np.mean([photo in found[photo][:n] for photo in of])
