@@ -6,7 +6,7 @@ use std::path::Path;
 
 use mmsearch::encoder::{Device, DualEncoder};
 use mmsearch::library::{Library, LibraryOptions};
-use mmsearch::{Metadata, Query};
+use mmsearch::{Condition, Metadata, Query, Term};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -30,6 +30,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     library.refresh_snapshots(&mut |_| ControlFlow::Continue(()))?;
     for hit in library.search(&mut encoder, &Query::text(&text).k(3))? {
         println!("{:.3}  {}  {:?}", hit.score, hit.item.source, hit.item.metadata);
+    }
+    // Several terms, and only some of the items: like the best hit, less green, from one album.
+    let best = library.search(&mut encoder, &Query::text(&text).k(1))?.remove(0).item.id;
+    let query = Query::new(Term::Item(best))
+        .and(Term::Text("green grass".into()), -1.0)
+        .filter(Condition::parse("meta.album = 1 and width > 100")?);
+    for hit in library.search(&mut encoder, &query)? {
+        println!("{:.3}  {}  {:?}", hit.score, hit.item.source, hit.term_scores);
     }
     std::fs::remove_dir_all(dir)?;
     Ok(())

@@ -8,7 +8,7 @@
 //! ```
 //! use mmsearch::encoder::FakeEncoder;
 //! use mmsearch::library::{Library, LibraryOptions};
-//! use mmsearch::{Metadata, Query, Target};
+//! use mmsearch::{Condition, Metadata, Query, Target, Term};
 //!
 //! let dir = tempfile::tempdir()?;
 //! // In an app: `DualEncoder::mini(Device::Cpu)?`, the model that is compiled in.
@@ -24,6 +24,11 @@
 //! assert_eq!(hits[0].item.source.to_string(), "poppies.ppm");
 //! let texts = library.search(&mut encoder, &Query::text("red").to(Target::Text))?;
 //! assert_eq!(texts[0].item.text.as_deref(), Some("a field of red flowers"));
+//!
+//! // Several terms, wanted and not, among the items that a condition holds of.
+//! let blue = Query::text("blue").and(Term::Text("red".into()), -1.0);
+//! let hits = library.search(&mut encoder, &blue.filter(Condition::parse("width >= 32")?))?;
+//! assert_eq!(hits[0].item.source.to_string(), "sea.ppm");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -55,5 +60,7 @@ pub use embedding::Embedding;
 pub use error::{Error, ErrorKind, Result};
 pub use item::{ContentHash, ImageFacts, Item, ItemId, Metadata, Modality, Source, Status};
 pub use pixels::{Detail, Pixels};
-pub use query::{Hit, MAX_K, MAX_TERMS, Neighbor, Query, Target, Term, WeightedTerm, compact};
+pub use query::{
+    Hit, MAX_K, MAX_TERMS, Neighbor, Query, Target, Term, WEIGHTS, WeightedTerm, compact,
+};
 pub use tag::Tag;

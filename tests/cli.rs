@@ -403,6 +403,8 @@ fn wrong_usage() {
         &["query", "--text", "red", "-k", "0"],
         &["query", "--text", "red", "-k", "10001"],
         &["query", "red -"],
+        &["query", "-k5"],
+        &["query", "--text", "red", "-n"],
         &["query", "red + 0*blue"],
         &["query", "#77"],
         &["query", "--like", "77"],
@@ -434,11 +436,15 @@ fn terms_add_up_and_take_away() {
     let first = |arguments: &[&str]| found(&place, arguments).remove(0);
     assert_eq!(first(&["query", "red"]), "red.png");
     assert_eq!(first(&["query", "red - green"]), "red.png");
+    assert_eq!(first(&["query", "--", "- green - blue"]), "red.png");
+    assert_eq!(found(&place, &["query", "red", "-k2"]).len(), 2);
     assert_eq!(first(&["query", "@photos/green.png"]), "green.png");
     assert_eq!(first(&["query", "0.2*@photos/green.png + blue"]), "blue.png");
     assert_eq!(first(&["query", "-k", "1", "--text", "green", "--text", "-red"]), "green.png");
     assert_eq!(first(&["query", "--text", "red", "--image", "photos/green.png:9"]), "green.png");
-    let line = &json_lines(&run(&place, &["query", "red", "-k", "1", "--json"]).1)[0];
+    let line = &json_lines(&run(&place, &["query", "red - green", "-k", "1", "--json"]).1)[0];
+    let of_terms: Vec<f64> = serde_json::from_value(line["term_scores"].clone()).unwrap();
+    assert!(of_terms.len() == 2 && of_terms[0] > 0.9 && of_terms[1] < 0.1, "{of_terms:?}");
     let id = line["id"].to_string();
     let like = found(&place, &["query", "--like", &id]);
     assert!(like.len() == 2 && !like.contains(&"red.png".to_owned()), "not itself: {like:?}");

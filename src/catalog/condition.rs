@@ -44,7 +44,7 @@ impl View<'_> {
         condition: &Condition,
     ) -> Result<Vec<u64>> {
         let contents = self.contents_where(modality, condition)?;
-        let n_embeddings = self.count("SELECT max(id) FROM embeddings", [])?;
+        let n_embeddings = self.count("SELECT coalesce(max(id), 0) FROM embeddings", [])?;
         // To find one is as dear as to read some in a row.
         let mut keys = match (contents.len() as u64).saturating_mul(4) < n_embeddings {
             true => self.keys_of_each(space, modality, &contents)?,

@@ -96,7 +96,8 @@ impl Kernel {
         while let Some((&group, ahead)) = rest.split_first_chunk::<ROWS_AHEAD>() {
             expect(ahead);
             let found = self.dot_4(query, group.map(row));
-            dots.by_ref().zip(found).for_each(|(slot, dot)| *slot = dot);
+            // The array comes first: a zip takes from its first half before it sees that the second is over.
+            found.into_iter().zip(dots.by_ref()).for_each(|(dot, slot)| *slot = dot);
             rest = ahead;
         }
         dots.zip(rest).for_each(|(slot, &node)| *slot = self.dot(query, row(node)));

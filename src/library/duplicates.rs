@@ -119,9 +119,9 @@ impl Library {
     }
 
     /// Groups of more than one content.
-    fn near_groups(&self, sets: &Sets) -> Result<Vec<DuplicateGroup>> {
+    fn near_groups(&mut self, sets: &Sets) -> Result<Vec<DuplicateGroup>> {
         let view = self.catalog.view();
-        let mut groups = Vec::new();
+        let (mut groups, mut warnings) = (Vec::new(), Vec::new());
         for keys in sets.groups() {
             let mut contents = Vec::new();
             for key in keys {
@@ -130,32 +130,34 @@ impl Library {
                     Ok(None) | Err(Error::Corrupt { .. }) => continue,
                     Err(error) => return Err(error),
                 };
-                let items = view.items_of(Modality::Image, stored.content_hash, usize::MAX)?;
+                let items = pairs::good_items(view, stored.content_hash, &mut warnings)?;
                 if !items.is_empty() {
                     contents.push((stored, items));
                 }
             }
             groups.extend(near_group(contents));
         }
+        self.warnings.extend(warnings);
         Ok(groups)
     }
 
     /// Items of equal content that are not in one of the groups.
-    fn identical_groups(&self, groups: &[DuplicateGroup]) -> Result<Vec<DuplicateGroup>> {
+    fn identical_groups(&mut self, groups: &[DuplicateGroup]) -> Result<Vec<DuplicateGroup>> {
         let view = self.catalog.view();
         let hashes = groups.iter().flat_map(|group| &group.hits);
         let shown: BTreeSet<ContentHash> = hashes.filter_map(|hit| hit.item.content_hash).collect();
-        let mut identical = Vec::new();
+        let (mut identical, mut warnings) = (Vec::new(), Vec::new());
         for content_hash in view.repeated_contents(Modality::Image)? {
             if shown.contains(&content_hash) {
                 continue;
             }
-            let items = view.items_of(Modality::Image, content_hash, usize::MAX)?;
+            let items = pairs::good_items(view, content_hash, &mut warnings)?;
             let hits: Vec<Hit> = scored(items, 1.0).collect();
             if hits.len() > 1 {
                 identical.push(DuplicateGroup { hits, is_identical: true });
             }
         }
+        self.warnings.extend(warnings);
         Ok(identical)
     }
 }

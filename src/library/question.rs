@@ -5,7 +5,7 @@ use crate::embedding::Embedding;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::item::{ItemId, Modality};
-use crate::query::{MAX_K, MAX_TERMS, Query, Term};
+use crate::query::{MAX_K, MAX_TERMS, Query, Term, WEIGHTS};
 
 /// Items that the spread of a term's scores is measured by.
 const SAMPLE_SIZE: usize = 1_000;
@@ -56,8 +56,9 @@ pub(super) fn check(query: &Query) -> Result<()> {
         return bad(format!("{} terms, but there must be 1 to {MAX_TERMS}", query.terms.len()));
     }
     for term in &query.terms {
-        if !term.weight.is_finite() || term.weight == 0.0 {
-            return bad(format!("the weight of a term is {}", term.weight));
+        if !WEIGHTS.contains(&term.weight.abs()) {
+            let (least, most) = (WEIGHTS.start(), WEIGHTS.end());
+            return bad(format!("the weight of a term is {}, not {least} to {most}", term.weight));
         }
         match &term.term {
             Term::Text(text) if text.trim().is_empty() => {

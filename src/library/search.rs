@@ -159,6 +159,10 @@ impl Search<'_> {
                 return Ok((self.items(view, found, warnings)?, step));
             }
             n_wanted = n_wanted.saturating_mul(WIDENING);
+            if n_wanted > MAX_K {
+                // More than a snapshot gives: all rows are compared, once.
+                n_wanted = n_live;
+            }
         }
     }
 
@@ -187,7 +191,7 @@ impl Search<'_> {
         let modality = self.modality;
         let mut step = SearchStep { modality, plan, n_in_snapshot, n_rows, n_rescored };
         let mut found = Vec::new();
-        if let Some(snapshot) = snapshot {
+        if let Some(snapshot) = snapshot.filter(|_| n_wanted <= MAX_K) {
             let candidates =
                 self.candidates(view, snapshot, allowed, n_wanted, &mut step, warnings)?;
             found = self.score_again(view, &candidates, n_wanted, warnings)?;

@@ -21,12 +21,12 @@
 //! | `@sofa.jpg + red` | like the photo, and red |
 //! | `#17 - #23` | like item 17, not like item 23 |
 //! | `"black - white" - "@home"` | two texts, the second unwanted |
-//! | `-indoors` | as unlike indoors as there is |
+//! | `- indoors` | as unlike indoors as there is |
 
 use std::fmt;
 use std::path::PathBuf;
 
-use super::MAX_TERMS;
+use super::{MAX_TERMS, WEIGHTS};
 use crate::error::{Error, Result};
 use crate::item::ItemId;
 
@@ -46,7 +46,7 @@ pub enum Operand {
 pub struct CompactTerm {
     /// What it names.
     pub operand: Operand,
-    /// Finite and not 0; less than 0 if it is unwanted.
+    /// Within [`WEIGHTS`]; less than 0 if it is unwanted.
     pub weight: f32,
 }
 
@@ -124,8 +124,9 @@ impl<'a> Reader<'a> {
             return Err(self.error("expected a number before *"));
         }
         let weight: f32 = rest[..number].parse().map_err(|_| self.error("this is no number"))?;
-        if !(weight.is_finite() && weight > 0.0) {
-            return Err(self.error("a weight must be greater than 0"));
+        if !WEIGHTS.contains(&weight) {
+            let (least, most) = (WEIGHTS.start(), WEIGHTS.end());
+            return Err(self.error(&format!("a weight must be {least} to {most}")));
         }
         self.at = self.line.len() - behind.trim_start().len();
         Ok(weight)
@@ -259,7 +260,7 @@ mod tests {
             ("beach -", "column 8 of the query: expected a text"),
             ("beach + - people", "column 9 of the query: expected a text"),
             ("+-beach", "column 3 of the query: one sign is enough"),
-            ("0*beach", "column 1 of the query: a weight must be greater than 0"),
+            ("0*beach", "column 1 of the query: a weight must be 0.001 to 1000"),
             ("beach + 1.2.3*x", "column 9 of the query: this is no number"),
             ("*x", "column 1 of the query: expected a number before *"),
             ("\"Fluß", "column 1 of the query: the quote is not closed"),

@@ -10,6 +10,9 @@ use crate::pixels::Pixels;
 /// The most terms of one query.
 pub const MAX_TERMS: usize = 64;
 
+/// The least and the most that a term of a query may count, with either sign.
+pub const WEIGHTS: std::ops::RangeInclusive<f32> = 0.001..=1_000.0;
+
 /// The most hits that one query may ask for.
 pub const MAX_K: usize = 10_000;
 
@@ -31,7 +34,8 @@ pub enum Term {
 pub struct WeightedTerm {
     /// What is looked for, or what should not be there.
     pub term: Term,
-    /// Finite and not 0. Greater than 0: items like the term are wanted, by this much; less than 0: they are not.
+    /// 0.001 to 1,000, or the same below 0. Greater than 0: items like the term are wanted, by this much; less than 0: they
+    /// are not.
     pub weight: f32,
 }
 

@@ -4,12 +4,14 @@ use std::ops::ControlFlow;
 
 use image::{ImageFormat, Rgb};
 use mmsearch::encoder::FakeEncoder;
-use mmsearch::library::{IndexOptions, Library};
-use mmsearch::{Embedding, ErrorKind, ItemId, Pixels, Query, Target, Term};
+use mmsearch::library::{IndexOptions, Library, LibraryOptions};
+use mmsearch::{
+    Condition, Embedding, ErrorKind, Hit, ItemId, Metadata, Pixels, Query, Target, Term,
+};
 
 use crate::common::{BLUE, GREEN, Place, RED, encoded, jpeg, picture, png};
 use crate::encoders::Counting;
-use crate::{added, check, found, index, writer};
+use crate::{added, check, found, ids, index, writer};
 
 #[test]
 fn photos_are_found_by_text_by_image_and_by_each_other() {
@@ -67,7 +69,7 @@ fn questions_without_an_answer_are_refused() {
     assert_eq!(kind(Query::new(short)), ErrorKind::Mismatch);
     assert_eq!(kind(Query { terms: vec![], ..Query::text("red") }), ErrorKind::Usage);
     let red = |weight| Query::text("green").and(Term::Text("red".into()), weight);
-    for weight in [0.0, f32::NAN, f32::INFINITY] {
+    for weight in [0.0, f32::NAN, f32::INFINITY, 1e38, -1e-9] {
         assert_eq!(kind(red(weight)), ErrorKind::Usage, "weight {weight}");
     }
     assert_eq!(kind(Query::new(Term::Item(ItemId(77)))), ErrorKind::Usage);
@@ -154,6 +156,59 @@ fn what_is_unwanted_does_not_come_first() {
         "{:?}",
         hits[0].term_scores
     );
+}
+
+/// With and without a graph, for what is in the snapshot and what is newer, for images and texts.
+#[test]
+fn a_filter_leaves_the_best_of_what_it_allows() {
+    let place = Place::new();
+    for n in 0..300 {
+        place.write(&format!("{n:03}.png"), png([RED, GREEN, BLUE][n as usize % 3], n));
+    }
+    let options = LibraryOptions { graph_threshold: 100 };
+    let mut library = Library::create_or_open(&place.library(), options).unwrap();
+    index(&mut library, &[place.photos()]);
+    for n in 0..9u8 {
+        let metadata = Metadata::from([("n".into(), n.into())]);
+        let (bytes, name) = (png([n * 20, 0, 0], 1_000), format!("tail{n}"));
+        library.add_image(&mut FakeEncoder::default(), &name, &bytes, metadata.clone()).unwrap();
+        library
+            .add_text(
+                &mut FakeEncoder::default(),
+                &format!("text{n}"),
+                &format!("red {n}"),
+                metadata,
+            )
+            .unwrap();
+    }
+    for condition in [
+        "name glob '*0.png'",
+        "name glob '29*'",
+        "meta.n < 5",
+        "meta.n >= 0 or name = 003.png",
+        "width > 1",
+        "meta.n = 77",
+    ] {
+        let query = Query::text("red").to(Target::Any).filter(Condition::parse(condition).unwrap());
+        let everything = Query { filter: None, ..query.clone() }.k(10_000);
+        let mut all = library.search(&mut FakeEncoder::default(), &everything).unwrap();
+        let allowed: std::collections::HashSet<ItemId> =
+            ids(&mut library, &query.clone().k(10_000)).into_iter().collect();
+        all.retain(|hit| allowed.contains(&hit.item.id));
+        let scores = |hits: &[Hit]| hits.iter().map(|hit| hit.score).collect::<Vec<_>>();
+        let hits = library.search(&mut FakeEncoder::default(), &query).unwrap();
+        assert_eq!(scores(&hits), scores(&all[..all.len().min(10)]), "{condition}");
+        let n_expected = match condition {
+            "name glob '*0.png'" => 30,
+            "name glob '29*'" => 10,
+            "meta.n < 5" => 10,
+            "meta.n >= 0 or name = 003.png" => 19,
+            "width > 1" => 309,
+            _ => 0,
+        };
+        assert_eq!(allowed.len(), n_expected, "{condition}");
+    }
+    check(&library);
 }
 
 /// The answer is the same as by scoring everything, however far down unwanted terms push what is near.

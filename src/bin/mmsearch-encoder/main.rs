@@ -111,6 +111,7 @@ fn run_command(arguments: &[OsString]) -> Result<Exit> {
         | Command::Random(_)
         | Command::Status(_)
         | Command::Forget(_)
+        | Command::Tag(_)
         | Command::Check(_)
         | Command::Reindex(_)
         | Command::Eval(_)

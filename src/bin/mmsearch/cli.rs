@@ -108,6 +108,8 @@ pub(crate) struct IndexArgs {
 #[command(after_help = "\
 Examples:
   mmsearch query --text \"a dog on the beach\"
+  mmsearch query \"a dog on the beach - people\" --where \"not tag = draft\"
+  mmsearch query \"@sofa.jpg + 0.5*red\" -k5
   mmsearch query --image sofa.jpg -k 5
   mmsearch query --image sofa.jpg --to text
   mmsearch query --text \"a dog on the beach\" -k 50 --html dogs.html
@@ -147,16 +149,18 @@ pub(crate) struct QueryArgs {
 #[derive(Args, Debug)]
 #[group(required = true, multiple = true)]
 pub(crate) struct TermArgs {
-    /// All terms on one line: texts, @photos and #ids, joined by + and -, such as 'beach + 0.5*@sofa.jpg - people'
-    #[arg(value_name = "QUERY", allow_hyphen_values = true)]
+    /// All terms on one line: texts, @photos and #ids, joined by + and -, such as 'beach + 0.5*@sofa.jpg - people'. One
+    /// that begins with - comes behind --
+    #[arg(value_name = "QUERY")]
     pub(crate) line: Option<String>,
 
-    /// A sentence or a few words; with a minus before it, what should not be there. May be given several times
+    /// A sentence or a few words; with a minus before it, what should not be there, and with \- a text that begins with a
+    /// minus. May be given several times
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) text: Vec<String>,
 
     /// A photo, with :WEIGHT behind it if it shall count for more or less than 1; - for standard input
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     pub(crate) image: Vec<PathBuf>,
 
     /// An item of the library that the hits shall be like, by its id

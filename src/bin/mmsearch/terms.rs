@@ -63,7 +63,7 @@ pub(crate) fn read(terms: Vec<CompactTerm>, detail: Detail) -> Result<Vec<Weight
 /// A text; unwanted if it begins with a minus, which a backslash before it prevents.
 fn text_term(text: &str) -> CompactTerm {
     let (text, weight) = match (text.strip_prefix('-'), text.strip_prefix('\\')) {
-        (Some(unwanted), _) => (unwanted, -1.0),
+        (Some(unwanted), _) => (unwanted.trim_start(), -1.0),
         (None, Some(escaped)) if escaped.starts_with(['-', '\\']) => (escaped, 1.0),
         (None, _) => (text, 1.0),
     };
@@ -98,7 +98,7 @@ mod tests {
         for (argument, text, weight) in [
             ("beach", "beach", 1.0),
             ("-people", "people", -1.0),
-            ("- people", " people", -1.0),
+            ("- people", "people", -1.0),
             ("\\-5 degrees", "-5 degrees", 1.0),
             ("\\\\x", "\\x", 1.0),
             ("\\x", "\\x", 1.0),

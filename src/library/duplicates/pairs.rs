@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use crate::catalog::{StoredEmbedding, StoredSpace, View};
+use crate::catalog::{StoredEmbedding, StoredItem, StoredSpace, View};
 use crate::error::{Error, Result};
-use crate::index::{self, Filter, NodeVectors, SearchOptions, Snapshot};
-use crate::item::{Modality, Source};
+use crate::index::{self, NodeVectors, SearchOptions, Snapshot};
+use crate::item::{ContentHash, Modality, Source};
 use crate::media::{Look, SAME_LOOK, SourcePictures};
 use crate::pixels::Detail;
 
@@ -27,7 +27,6 @@ pub(super) struct Neighborhood<'a> {
     snapshot: Option<&'a Snapshot>,
     /// Of the snapshot; 0 without one.
     generation: u64,
-    dead: Vec<u64>,
     tail_keys: Vec<u64>,
     tail_vectors: Vec<f32>,
     dim: usize,
@@ -48,7 +47,6 @@ impl<'a> Neighborhood<'a> {
             );
             return Err(Error::BadOption { reason });
         }
-        let dead = view.dead_keys(space.id, Modality::Image, generation)?;
         let (mut tail_keys, mut tail_vectors) = (Vec::new(), Vec::new());
         view.each_embedding(space.id, Modality::Image, generation, |stored| {
             // A damaged row is told of where it is compared.
@@ -60,7 +58,7 @@ impl<'a> Neighborhood<'a> {
             }
             Ok(())
         })?;
-        Ok(Self { snapshot, generation, dead, tail_keys, tail_vectors, dim: space.dim })
+        Ok(Self { snapshot, generation, tail_keys, tail_vectors, dim: space.dim })
     }
 
     /// Keys of the nearest images that may have at least a score; perhaps the image itself too.
@@ -74,9 +72,8 @@ impl<'a> Neighborhood<'a> {
         let k = N_NEIGHBORS + 1;
         let mut neighbors = Vec::new();
         if let Some(snapshot) = self.snapshot {
-            let options =
-                SearchOptions { filter: Filter::Except(&self.dead), ..SearchOptions::top(k) };
-            neighbors = snapshot.search(&own.embedding, &options)?.neighbors;
+            // What is dead is dropped where its row is looked for; a filter would be made anew for every image.
+            neighbors = snapshot.search(&own.embedding, &SearchOptions::top(k))?.neighbors;
         }
         if own.generation > self.generation {
             let (keys, vectors, dim) = (&self.tail_keys, &self.tail_vectors, self.dim);
@@ -96,13 +93,32 @@ pub(super) fn good_row(
 ) -> Result<Option<StoredEmbedding>> {
     match view.embedding(key) {
         Err(Error::Corrupt { reason, .. }) => {
-            let warning = format!("{reason}; run `mmsearch check`");
-            if !warnings.contains(&warning) {
-                warnings.push(warning);
-            }
+            warn(warnings, &reason);
             Ok(None)
         }
         found => found,
+    }
+}
+
+/// The images of a content; none if one of their rows is damaged, which is a warning.
+pub(super) fn good_items(
+    view: View<'_>,
+    content_hash: ContentHash,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<StoredItem>> {
+    match view.items_of(Modality::Image, content_hash, usize::MAX) {
+        Err(Error::Corrupt { reason, .. }) => {
+            warn(warnings, &reason);
+            Ok(Vec::new())
+        }
+        found => found,
+    }
+}
+
+fn warn(warnings: &mut Vec<String>, reason: &str) {
+    let warning = format!("{reason}; run `mmsearch check`");
+    if !warnings.contains(&warning) {
+        warnings.push(warning);
     }
 }
 
@@ -137,7 +153,7 @@ impl Looks {
         if let Some(look) = self.known.get(&stored.key) {
             return Ok(*look);
         }
-        let items = view.items_of(Modality::Image, stored.content_hash, usize::MAX)?;
+        let items = good_items(view, stored.content_hash, &mut self.warnings)?;
         let (mut look, mut reason) = (None, None);
         for item in items {
             match self.read(&item.item.source) {

@@ -12,12 +12,15 @@ use crate::output::{Output, SourceLine};
 struct HitLine<'a> {
     /// From 1.
     rank: usize,
-    /// Cosine with the query, higher is closer.
+    /// Cosine with the query, less what unwanted terms take away; higher is closer.
     #[serde(skip_serializing_if = "Option::is_none")]
     score: Option<f32>,
     /// What the score means, where the model says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     probability: Option<f32>,
+    /// Cosine with each term, where there are several.
+    #[serde(skip_serializing_if = "<[f32]>::is_empty")]
+    term_scores: &'a [f32],
     id: i64,
     modality: &'static str,
     #[serde(flatten)]
@@ -75,6 +78,7 @@ fn hit_line<'a>(entry: &'a Entry<'_>) -> HitLine<'a> {
         rank: entry.rank,
         score: entry.score,
         probability: entry.probability,
+        term_scores: if entry.term_scores.len() > 1 { entry.term_scores } else { &[] },
         id: item.id.0,
         modality: item.modality.name(),
         source: SourceLine::new(&item.source),

@@ -15,10 +15,10 @@ use std::io::{self, IsTerminal};
 
 use anyhow::Result;
 use mmsearch::library::{DuplicateGroup, Library};
-use mmsearch::{Hit, Item, Modality};
+use mmsearch::{Error, Hit, Item, Modality};
 
 use self::thumbnails::Protocol;
-use crate::cli::answers::ShowArgs;
+use crate::cli::answers::{ShowArgs, ThumbnailsArg};
 use crate::exit::tell;
 use crate::output::Output;
 use crate::place;
@@ -34,6 +34,8 @@ pub(crate) struct Entry<'a> {
     score: Option<f32>,
     /// What the score means, where the model says so.
     probability: Option<f32>,
+    /// Cosine with each term of the query.
+    term_scores: &'a [f32],
     item: &'a Item,
     /// The image that a text describes.
     image: Option<Item>,
@@ -50,10 +52,11 @@ struct Group<'a> {
 
 /// What an item is shown by, beside itself.
 #[derive(Clone, Copy)]
-struct Scores {
+struct Scores<'a> {
     rank: usize,
     score: Option<f32>,
     probability: Option<f32>,
+    term_scores: &'a [f32],
 }
 
 /// Shows the hits of a query.
@@ -65,7 +68,7 @@ pub(crate) fn hits(library: &Library, arguments: &ShowArgs, hits: &[Hit]) -> Res
 /// Shows items that were not compared with anything.
 pub(crate) fn items(library: &Library, arguments: &ShowArgs, items: &[Item]) -> Result<()> {
     let entry = |(i, item)| {
-        let scores = Scores { rank: i + 1, score: None, probability: None };
+        let scores = Scores { rank: i + 1, score: None, probability: None, term_scores: &[] };
         Entry::new(library, arguments, item, scores)
     };
     let entries = items.iter().enumerate().map(entry).collect::<Result<_>>()?;
@@ -92,11 +95,31 @@ fn group<'a>(
     is_identical: Option<bool>,
 ) -> Result<Group<'a>> {
     let entry = |(i, hit): (usize, &'a Hit)| {
-        let scores = Scores { rank: i + 1, score: Some(hit.score), probability: None };
+        let (score, term_scores) = (Some(hit.score), &*hit.term_scores);
+        let scores = Scores { rank: i + 1, score, probability: None, term_scores };
         Entry::new(library, arguments, &hit.item, scores)
     };
     let entries = hits.iter().enumerate().map(entry).collect::<Result<_>>()?;
     Ok(Group { entries, is_identical })
+}
+
+/// Whether the form shows captions of images, each of which is a look into the catalog.
+fn shows_captions(arguments: &ShowArgs) -> bool {
+    let is_table = io::stdout().is_terminal() || arguments.thumbnails == ThumbnailsArg::Always;
+    let is_list = arguments.json || arguments.paths || arguments.null;
+    arguments.html.is_some() || arguments.csv || (is_table && !is_list)
+}
+
+/// One that is damaged is not worth the answer.
+fn first_caption(library: &Library, image: &Item) -> Result<Option<String>> {
+    match library.captions_of(image.id) {
+        Ok(captions) => Ok(captions.into_iter().next().and_then(|caption| caption.text)),
+        Err(Error::Corrupt { reason, .. }) => {
+            tell(&format!("warning: {reason}; run `mmsearch check`"));
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn present(arguments: &ShowArgs, groups: &[Group<'_>]) -> Result<()> {
@@ -170,23 +193,19 @@ impl<'a> Entry<'a> {
         library: &Library,
         arguments: &ShowArgs,
         item: &'a Item,
-        scores: Scores,
+        scores: Scores<'a>,
     ) -> Result<Self> {
         let image = match item.image {
             Some(id) => library.item(id)?,
             None => None,
         };
-        // A look into the catalog for each image, which these forms do not need.
-        let is_without = arguments.json || arguments.paths || arguments.null;
         let caption = match item.modality {
             Modality::Text => item.text.clone(),
-            Modality::Image if is_without => None,
-            Modality::Image => {
-                library.captions_of(item.id)?.into_iter().next().and_then(|text| text.text)
-            }
+            Modality::Image if !shows_captions(arguments) => None,
+            Modality::Image => first_caption(library, item)?,
         };
-        let Scores { rank, score, probability } = scores;
-        Ok(Self { rank, score, probability, item, image, caption })
+        let Scores { rank, score, probability, term_scores } = scores;
+        Ok(Self { rank, score, probability, term_scores, item, image, caption })
     }
 
     /// The item whose path is shown: for a text, that of the image that it describes.
@@ -234,6 +253,7 @@ pub(crate) mod testing {
 
     pub(crate) fn entry<'a>(item: &'a Item, score: f32, caption: Option<&str>) -> Entry<'a> {
         let caption = caption.map(Into::into);
-        Entry { rank: 1, score: Some(score), probability: None, item, image: None, caption }
+        let (score, probability, term_scores) = (Some(score), None, &[][..]);
+        Entry { rank: 1, score, probability, term_scores, item, image: None, caption }
     }
 }
