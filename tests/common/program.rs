@@ -23,6 +23,14 @@ pub fn run(place: &Place, arguments: &[&str]) -> (i32, String, String) {
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
+/// File names of what is found.
+pub fn found(place: &Place, arguments: &[&str]) -> Vec<String> {
+    let (code, stdout, stderr) = run(place, arguments);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let name = |line: &str| line.rsplit(['/', '!']).next().unwrap().to_owned();
+    stdout.lines().map(name).collect()
+}
+
 pub fn json_lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
