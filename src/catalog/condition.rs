@@ -14,7 +14,7 @@ use crate::condition::{
     Period, Test, TextField, TextTest, latitudes_of,
 };
 use crate::error::Result;
-use crate::item::{ContentHash, ItemId, Modality};
+use crate::item::{ContentHash, ItemId, Modality, Status};
 
 /// A content hash.
 type Content = [u8; 32];
@@ -165,16 +165,11 @@ impl View<'_> {
         Ok(condition.matches(Facts { item, tags: &tags, captions: &captions }))
     }
 
+    /// The captions of an image that can be found.
     fn captions_of(&self, image: ItemId) -> Result<Vec<String>> {
-        let failed = || sql(self.path, "read captions");
-        self.connection
-            .prepare_cached(
-                "SELECT text FROM items WHERE image_id = ?1 AND status <> 'failed' AND text IS NOT NULL",
-            )
-            .map_err(failed())?
-            .query_map(params![image.0], |row| row.get(0))
-            .and_then(Iterator::collect)
-            .map_err(failed())
+        let mut texts = self.texts_of(image)?;
+        texts.retain(|stored| stored.item.status != Status::Failed);
+        Ok(texts.into_iter().filter_map(|stored| stored.item.text).collect())
     }
 }
 
