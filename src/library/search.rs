@@ -147,21 +147,19 @@ impl Search<'_> {
         let view = transaction.view();
         let allowed = self.allowed(view)?;
         let allowed = allowed.as_deref();
-        let n_live = allowed.map_or_else(|| self.n_live(view), |keys| Ok(keys.len()))?;
         let mut n_wanted = self.query.k + self.named.len();
         if self.question.has_unwanted() {
             n_wanted = n_wanted.saturating_mul(WIDENING);
         }
         loop {
-            let (found, step) =
-                self.found(view, snapshot, allowed, n_wanted.min(n_live), warnings)?;
-            if n_wanted >= n_live || self.is_settled(&found) {
+            let (found, step) = self.found(view, snapshot, allowed, n_wanted, warnings)?;
+            if found.len() < n_wanted || self.is_settled(&found) {
                 return Ok((self.items(view, found, warnings)?, step));
             }
             n_wanted = n_wanted.saturating_mul(WIDENING);
             if n_wanted > MAX_K {
                 // More than a snapshot gives: all rows are compared, once.
-                n_wanted = n_live;
+                n_wanted = self.n_live(view, allowed)? + 1;
             }
         }
     }
@@ -196,7 +194,8 @@ impl Search<'_> {
                 self.candidates(view, snapshot, allowed, n_wanted, &mut step, warnings)?;
             found = self.score_again(view, &candidates, n_wanted, warnings)?;
         }
-        if found.len() < n_wanted {
+        // Counting takes long in a large library, so it is done only where it decides.
+        if found.len() < n_wanted && found.len() < self.n_live(view, allowed)? {
             let candidates = self.scan_rows(view, 0, allowed, n_wanted, &mut step, warnings)?;
             found = self.score_again(view, &candidates, n_wanted, warnings)?;
         }
@@ -209,7 +208,11 @@ impl Search<'_> {
         filter.map(|filter| view.keys_where(self.space.id, self.modality, filter)).transpose()
     }
 
-    fn n_live(&self, view: View<'_>) -> Result<usize> {
+    /// How many embeddings may answer.
+    fn n_live(&self, view: View<'_>, allowed: Option<&[u64]>) -> Result<usize> {
+        if let Some(allowed) = allowed {
+            return Ok(allowed.len());
+        }
         let n_live = view.n_embeddings(self.space.id, self.modality, 0)?;
         Ok(usize::try_from(n_live).unwrap_or(usize::MAX))
     }
