@@ -1,7 +1,7 @@
 //! The order in which nodes lie in memory: near ones side by side, so that a walk, which goes from neighbour to
 //! neighbour, finds rows on pages that it has just touched.
 //!
-//! Among 100,000 photos this made queries at a recall of 0.95 1.3 times faster, and building 1.6 times.
+//! Among 100,000 photos this made queries 1.2 to 1.4 times faster at the same beam, at a recall within 0.01 of before.
 
 use super::codes::CodeView;
 
