@@ -13,7 +13,7 @@ ROUNDS ?= 3
 BIN := $(or $(CARGO_TARGET_DIR),target)/release/mmsearch
 CARGO_BUILD := cargo build --release
 
-.PHONY: demo build setup test check install uninstall bench bench-encode bench-index bench-query bench-scale bench-search bench-search-captions golden training-data model ablations families parity retrieval clean
+.PHONY: demo build setup test check install uninstall bench bench-encode bench-index bench-query bench-scale bench-search bench-search-captions golden jpeg-recall training-data model ablations families parity retrieval clean
 
 demo: build ## Index the drawn pictures of the repository and search them
 	@scripts/demo $(BIN)
@@ -106,6 +106,11 @@ bench-index: build .venv/onnx ## Whole runs of `index` beside PyTorch and ONNX R
 	rm -rf run/small && mkdir -p run/small && tar xf "$(SHARED)/data/flickr8k/train.tar" -C run/small $$(tar tf "$(SHARED)/data/flickr8k/train.tar" | grep jpg | sort | head -$(SMALL))
 	PYTHONPATH=scripts $(PYTHON) scripts/bench_index.py $(BIN) $(ENCODE_BENCH) "$(SHARED)/weights/bpe_simple_vocab_16e6.txt.gz" run/camera run/small --rounds $(ROUNDS)
 
+jpeg-recall: build .venv/installed ## What scaled decoding costs: vectors and R@10 of photos at a camera's size
+	@test -d "$(SHARED)/data" || { echo "make: $(SHARED)/data is not there; it has the photos that are enlarged"; exit 1; }
+	$(PYTHON) scripts/camera_photos.py "$(SHARED)/data/flickr8k/val.tar" $(CAMERA) run/camera
+	$(PYTHON) scripts/jpeg_recall.py $(BIN) models/mini "$(SHARED)/data/flickr8k/val.tar" "$(SHARED)/data/flickr8k/captions.jsonl" run/camera run/jpeg-recall
+
 # How many pictures the library of bench-query has.
 PICTURES ?= 100000
 QUERY_BENCH = "$$(ls -t $(dir $(BIN))deps/query-* | grep -v '\.d$$' | head -1)"
@@ -118,6 +123,7 @@ bench-query: setup .venv/faiss ## A text query beside open_clip and faiss, from 
 	cargo bench --bench query --no-run
 	$(MAKE) build
 	PYTHONPATH=scripts $(PYTHON) scripts/bench_query.py $(QUERY_BENCH) $(BIN) run/bench-query-$(PICTURES) $(PICTURES)
+	cargo bench --no-default-features --bench filters -- run/bench-filters 200000
 
 # How the terms of a query are best put together, measured on real photos and captions: docs/retrieval.md.
 retrieval: build .venv/installed

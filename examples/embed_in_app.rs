@@ -29,7 +29,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     library.refresh_snapshots(&mut |_| ControlFlow::Continue(()))?;
     for hit in library.search(&mut encoder, &Query::text(&text).k(3))? {
-        println!("{:.3}  {}  {:?}", hit.score, hit.item.source, hit.item.metadata);
+        println!(
+            "{:.3}  {}  {:?}",
+            hit.score.unwrap_or_default(),
+            hit.item.source,
+            hit.item.metadata
+        );
     }
     // Several terms, and only some of the items: like the best hit, less green, from one album.
     let best = library.search(&mut encoder, &Query::text(&text).k(1))?.remove(0).item.id;
@@ -37,7 +42,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .and(Term::Text("green grass".into()), -1.0)
         .filter(Condition::parse("meta.album = 1 and width > 100")?);
     for hit in library.search(&mut encoder, &query)? {
-        println!("{:.3}  {}  {:?}", hit.score, hit.item.source, hit.term_scores);
+        println!(
+            "{:.3}  {}  {:?}",
+            hit.score.unwrap_or_default(),
+            hit.item.source,
+            hit.term_scores
+        );
     }
     std::fs::remove_dir_all(dir)?;
     Ok(())

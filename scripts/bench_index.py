@@ -153,13 +153,14 @@ def compare(arguments, model, title, files, scratch):
         for name, run in found.items():
             speeds[name].append(run())
         prepare, network = alone(arguments.bench, model, files)
-        shares.append(speeds["mmsearch index"][-1] / min(prepare, network))
+        shares.append((speeds["mmsearch index"][-1] / min(prepare, network), speeds["mmsearch index"][-1] * (1 / prepare + 1 / network)))
     own = speeds["mmsearch index"]
     print(f"\n{model.name}, {len(files)} {title} photos, median of {arguments.rounds} rounds")
     for name, values in speeds.items():
         ratio = statistics.median(o / v for o, v in zip(own, values))
         print(f"  {name:33} {statistics.median(values):8.1f} photos/s   mmsearch is {ratio:4.2f} times as fast", flush=True)
-    print(f"  decoding alone {prepare:.1f}, network alone {network:.1f} photos/s; index reaches {100 * statistics.median(shares):.0f} % of the slower")
+    print(f"  decoding alone {prepare:.1f}, network alone {network:.1f} photos/s; index reaches {100 * statistics.median(slower for slower, _ in shares):.0f} % of the slower,"
+          f" {100 * statistics.median(both for _, both in shares):.0f} % of both one after the other")
     print(f"  the last run, in seconds: {json.dumps(busy['last'])}", flush=True)
 
 

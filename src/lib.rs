@@ -61,6 +61,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use item::{ContentHash, ImageFacts, Item, ItemId, Metadata, Modality, Source, Status};
 pub use pixels::{Detail, Pixels};
 pub use query::{
-    Hit, MAX_K, MAX_TERMS, Neighbor, Query, Target, Term, WEIGHTS, WeightedTerm, compact,
+    Cursor, Hit, KeywordMatch, MAX_K, MAX_TERMS, Mode, Neighbor, Query, Sort, Target, Term,
+    WEIGHTS, WeightedTerm, compact,
 };
 pub use tag::Tag;

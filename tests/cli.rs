@@ -43,7 +43,10 @@ fn index_then_query_in_every_direction() {
     );
     assert!(line["image"]["path"].as_str().unwrap().ends_with("deep/blue.png"));
     assert_eq!(
-        run(&place, &["query", "--text", "red", "--to", "any", "--exact"]).1.lines().count(),
+        run(&place, &["query", "--text", "red", "--to", "any", "--exact", "--all"])
+            .1
+            .lines()
+            .count(),
         5
     );
 
@@ -154,7 +157,7 @@ fn every_bad_file_has_a_reason_and_the_rest_is_indexed() {
     if !is_readable {
         expect("/secret.png: ", "ermission denied");
     }
-    let (code, stdout, _) = run(&place, &["query", "--text", "red", "-k", "9", "--json"]);
+    let (code, stdout, _) = run(&place, &["query", "--text", "red", "-k", "9", "--all", "--json"]);
     assert_eq!(code, 0);
     let lines = json_lines(&stdout);
     assert_eq!(lines.len(), n_good);
@@ -257,7 +260,7 @@ fn the_wrong_model_and_the_wrong_file_end_with_7() {
     {
         let (code, _, stderr) = run(&place, arguments);
         assert_eq!((code, stderr.lines().count()), (7, 1), "{stderr}");
-        assert!(stderr.contains("has version 9, this mmsearch knows up to 2"), "{stderr}");
+        assert!(stderr.contains("has version 9, this mmsearch knows up to 5"), "{stderr}");
     }
     assert_eq!(fs::read(&catalog).unwrap(), before);
 }

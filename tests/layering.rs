@@ -18,7 +18,7 @@ const LAYERS: [&[&str]; 4] = [
 const USE_CASES: &[&str] = &["library", "train", "eval"];
 
 /// An outside library, macro or keyword, and the only places below `src` where it may occur.
-const HOMES: [(&str, &[&str]); 19] = [
+const HOMES: [(&str, &[&str]); 20] = [
     ("rusqlite", &["catalog/"]),
     ("hnsw_rs", &["index/hnsw.rs"]),
     ("memmap2", &["index/snapshot/map.rs"]),
@@ -29,6 +29,7 @@ const HOMES: [(&str, &[&str]); 19] = [
     ("clap", &["bin/"]),
     ("clap_mangen", &["bin/mmsearch/man.rs"]),
     ("base64", &["bin/mmsearch/show/"]),
+    ("icy_sixel", &["bin/mmsearch/show/thumbnails.rs"]),
     ("terminal_size", &["bin/mmsearch/show/mod.rs"]),
     ("unicode_width", &["bin/mmsearch/show/table.rs"]),
     ("hf_hub", &["bin/mmsearch/hub/mod.rs"]),

@@ -1,5 +1,6 @@
 //! Writing: one transaction that raises the generation by one.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use rusqlite::types::Value;
@@ -22,12 +23,15 @@ pub(crate) struct Batch<'a> {
     n_rows: usize,
     /// Contents that lost an item. Whether nothing needs them any more is known at the end only.
     loose: Vec<(Modality, ContentHash)>,
+    /// Items that words find otherwise now. A batch changes many of them more than once.
+    reworded: BTreeSet<ItemId>,
 }
 
 impl<'a> Batch<'a> {
     pub(super) fn new(transaction: Transaction<'a>, path: &'a Path) -> Result<Self> {
         let generation = View { connection: &transaction, path }.generation()? + 1;
-        Ok(Self { transaction, path, generation, n_rows: 0, loose: Vec::new() })
+        let (n_rows, loose, reworded) = (0, Vec::new(), BTreeSet::new());
+        Ok(Self { transaction, path, generation, n_rows, loose, reworded })
     }
 
     /// The catalog as this transaction has changed it.
@@ -40,6 +44,9 @@ impl<'a> Batch<'a> {
         for (modality, hash) in std::mem::take(&mut self.loose) {
             self.drop_embedding_if_orphan(modality, hash)?;
         }
+        for id in std::mem::take(&mut self.reworded) {
+            self.write_words(id)?;
+        }
         self.execute("UPDATE state SET generation = ?1", params![self.generation.cast_signed()])?;
         self.transaction.commit().map_err(sql(self.path, "commit"))?;
         Ok(self.generation)
@@ -49,6 +56,7 @@ impl<'a> Batch<'a> {
     pub(crate) fn add_item(&mut self, mut item: Item, scan: i64) -> Result<ItemId> {
         item.id = ItemId(self.next_id("items")?);
         let id = item.id;
+        self.reword(&item);
         let stored = StoredItem { item, scan, generation: self.generation };
         self.count_row();
         let insert = insert("items", ITEM_COLUMNS, N_ITEM_COLUMNS);
@@ -90,6 +98,7 @@ impl<'a> Batch<'a> {
             removed.extend(self.remove_item(text.item.id)?);
             self.forget_completeness(&text.item)?;
         }
+        self.reword(&stored.item);
         self.execute("DELETE FROM items WHERE id = ?1", params![id.0])?;
         if let (Some(hash), Status::Ok | Status::Truncated) =
             (stored.item.content_hash, stored.item.status)
@@ -206,7 +215,9 @@ impl<'a> Batch<'a> {
 
     fn update_item(&mut self, old: &Item, new: Item, scan: i64) -> Result<()> {
         let (old_content, id) = ((old.modality, old.content_hash), old.id);
+        self.reword(old);
         let stored = StoredItem { item: Item { id, ..new }, scan, generation: self.generation };
+        self.reword(&stored.item);
         let columns = ITEM_COLUMNS.split(", ").map(str::trim).chain(["checksum"]).enumerate();
         let columns: Vec<String> =
             columns.map(|(i, column)| format!("{column} = ?{}", i + 1)).collect();
@@ -216,6 +227,12 @@ impl<'a> Batch<'a> {
             self.loose.push((modality, hash));
         }
         Ok(())
+    }
+
+    /// Notes that an item, and with it the image that it describes, is found by other words.
+    fn reword(&mut self, item: &Item) {
+        self.reworded.insert(item.id);
+        self.reworded.extend(item.image);
     }
 
     fn count_row(&mut self) {
@@ -228,6 +245,11 @@ impl<'a> Batch<'a> {
         let checksum = row::checksum(&values);
         values.push(checksum.into());
         self.execute(statement, params_from_iter(values))
+    }
+
+    /// Notes that what is told of an item beside its row has changed.
+    pub(super) fn reword_by_id(&mut self, id: ItemId) {
+        self.reworded.insert(id);
     }
 
     /// How many rows the last statement changed.

@@ -4,6 +4,7 @@
 //! files. Reads go through [`View`], writes through [`Batch`], one transaction each. Nothing of rusqlite
 //! leaves this module.
 
+mod backgrounds;
 mod batch;
 mod check;
 mod condition;
@@ -22,6 +23,7 @@ mod spaces;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -29,6 +31,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::error::{Error, Result};
 
+pub(crate) use backgrounds::Background;
 pub(crate) use batch::Batch;
 pub(crate) use containers::{Container, ContainerKind};
 pub(crate) use embeddings::StoredEmbedding;
@@ -36,6 +39,7 @@ pub(crate) use items::StoredItem;
 pub(crate) use lacking::Lacking;
 pub(crate) use spaces::StoredSpace;
 pub(crate) use tags::TagOrigin;
+pub(crate) use words::{WordMatch, WordSearch};
 
 /// The name of the database file in a library's directory.
 pub(crate) const FILE_NAME: &str = "catalog.db";

@@ -94,6 +94,7 @@ impl View<'_> {
 impl Batch<'_> {
     /// Puts a tag on an item that is there; whether it had it not yet.
     pub(crate) fn add_tag(&mut self, item: ItemId, tag: &Tag, origin: TagOrigin) -> Result<bool> {
+        self.reword_by_id(item);
         let values = values(item, tag, origin);
         self.execute(
             "INSERT INTO tags (item_id, tag, origin, checksum) VALUES (?1, ?2, ?3, ?4)
@@ -105,6 +106,7 @@ impl Batch<'_> {
 
     /// Takes a tag from an item, whoever put it there; whether it had it.
     pub(crate) fn remove_tag(&mut self, item: ItemId, tag: &Tag) -> Result<bool> {
+        self.reword_by_id(item);
         self.execute(
             "DELETE FROM tags WHERE item_id = ?1 AND tag = ?2",
             params![item.0, tag.as_str()],

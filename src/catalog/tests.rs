@@ -165,7 +165,7 @@ fn foreign_newer_and_broken_files_stay_untouched() {
     let cases = [
         (&foreign as Make<'_>, "its application id is 0x0"),
         (&marked, "its application id is 0x7"),
-        (&newer, "has version 99, this mmsearch knows up to 2"),
+        (&newer, "has version 99, this mmsearch knows up to 5"),
         (&text, "it is not a SQLite database"),
     ];
     for (make, message) in cases {

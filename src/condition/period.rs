@@ -16,7 +16,7 @@ const AFTER: char = '~';
 
 impl Period {
     /// Reads a date of any of the six precisions; `None` if it is none, or not in the calendar.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.trim().replacen([' ', 't'], "T", 1);
         if !LENGTHS.contains(&text.len()) || !text.is_ascii() {
             return None;

@@ -9,7 +9,8 @@ mod sets;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use self::pairs::{Looks, Neighborhood};
+pub(super) use self::pairs::Looks;
+use self::pairs::Neighborhood;
 use self::sets::Sets;
 use super::{Library, Progress, Stage};
 use crate::catalog::{StoredEmbedding, StoredItem, StoredSpace};
@@ -180,5 +181,13 @@ fn near_group(contents: Vec<(StoredEmbedding, Vec<StoredItem>)>) -> Option<Dupli
 }
 
 fn scored(items: Vec<StoredItem>, score: f32) -> impl Iterator<Item = Hit> {
-    items.into_iter().map(move |stored| Hit { item: stored.item, score, term_scores: Vec::new() })
+    items.into_iter().map(move |stored| Hit {
+        item: stored.item,
+        score: Some(score),
+        probability: None,
+        term_scores: Vec::new(),
+        semantic_rank: None,
+        keyword: None,
+        duplicates: Vec::new(),
+    })
 }

@@ -3,6 +3,7 @@
 //! The catalog in it is the truth; snapshots are derived from it and may be deleted at any time. Nothing here
 //! prints or reads the environment; progress and cancelling are a callback.
 
+mod background;
 mod benchmark;
 mod busy;
 mod captions;
@@ -12,9 +13,13 @@ mod durable;
 mod embedded;
 mod fill;
 mod forget;
+mod fusion;
 mod index;
 mod inline;
+mod labels;
 mod lock;
+mod nearest;
+mod page;
 mod phrases;
 mod pictures;
 mod plan;

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use crate::embedding::Embedding;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 
@@ -231,22 +232,22 @@ pub(super) fn phrases() -> Vec<String> {
     phrases
 }
 
-/// The embeddings of all phrases, one after the other. `go_on` is asked between batches.
+/// The embeddings of every `step`-th phrase, one after the other. `go_on` is asked between batches.
 pub(super) fn encoded(
     encoder: &mut dyn Encoder,
+    step: usize,
     go_on: &mut dyn FnMut() -> ControlFlow<()>,
-) -> Result<Vec<f32>> {
-    let mut vectors = Vec::new();
-    for batch in phrases().chunks(BATCH) {
+) -> Result<Vec<Embedding>> {
+    let phrases: Vec<String> = phrases().into_iter().step_by(step).collect();
+    let mut embeddings = Vec::with_capacity(phrases.len());
+    for batch in phrases.chunks(BATCH) {
         if go_on().is_break() {
             return Err(Error::Cancelled);
         }
         let texts: Vec<&str> = batch.iter().map(String::as_str).collect();
-        for embedding in encoder.encode_texts(&texts)? {
-            vectors.extend_from_slice(embedding.as_slice());
-        }
+        embeddings.extend(encoder.encode_texts(&texts)?);
     }
-    Ok(vectors)
+    Ok(embeddings)
 }
 
 #[cfg(test)]
@@ -271,10 +272,11 @@ mod tests {
     #[test]
     fn encoding_them_can_be_stopped() {
         let mut encoder = FakeEncoder::default();
-        let dim = encoder.space().dim;
-        let vectors = encoded(&mut encoder, &mut || ControlFlow::Continue(())).unwrap();
-        assert_eq!(vectors.len(), N_PHRASES * dim);
-        let stopped = encoded(&mut encoder, &mut || ControlFlow::Break(()));
+        let all = encoded(&mut encoder, 1, &mut || ControlFlow::Continue(())).unwrap();
+        assert_eq!(all.len(), N_PHRASES);
+        let some = encoded(&mut encoder, 10, &mut || ControlFlow::Continue(())).unwrap();
+        assert_eq!((some.len(), &some[7]), (N_PHRASES / 10, &all[70]));
+        let stopped = encoded(&mut encoder, 1, &mut || ControlFlow::Break(()));
         assert!(matches!(stopped, Err(Error::Cancelled)));
     }
 }

@@ -5,7 +5,7 @@ use crate::embedding::Embedding;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::item::{ItemId, Modality};
-use crate::query::{MAX_K, MAX_TERMS, Query, Term, WEIGHTS};
+use crate::query::{MAX_K, MAX_TERMS, Mode, Query, Term, WEIGHTS, WeightedTerm};
 
 /// Items that the spread of a term's scores is measured by.
 const SAMPLE_SIZE: usize = 1_000;
@@ -55,6 +55,14 @@ pub(super) fn check(query: &Query) -> Result<()> {
     if query.terms.is_empty() || query.terms.len() > MAX_TERMS {
         return bad(format!("{} terms, but there must be 1 to {MAX_TERMS}", query.terms.len()));
     }
+    if !(0.0..=1.0).contains(&query.least_probability) {
+        let least = query.least_probability;
+        return bad(format!("the least probability is {least}, but must be 0 to 1"));
+    }
+    let are_texts = query.terms.iter().all(|term| matches!(term.term, Term::Text(_)));
+    if query.mode == Mode::Keyword && !(are_texts && words(query).is_some()) {
+        return bad("by words alone only texts can be looked for, and one must be wanted".into());
+    }
     for term in &query.terms {
         if !WEIGHTS.contains(&term.weight.abs()) {
             let (least, most) = (WEIGHTS.start(), WEIGHTS.end());
@@ -72,15 +80,56 @@ pub(super) fn check(query: &Query) -> Result<()> {
 
 /// Whether any term must be encoded.
 pub(super) fn needs_encoder(query: &Query) -> bool {
-    query.terms.iter().any(|term| match term.term {
-        Term::Text(_) | Term::Image(_) => true,
-        Term::Embedding(_) | Term::Item(_) => false,
-    })
+    query.mode != Mode::Keyword
+        && query.terms.iter().any(|term| match term.term {
+            Term::Text(_) | Term::Image(_) => true,
+            Term::Embedding(_) | Term::Item(_) => false,
+        })
+}
+
+/// What is looked for by words.
+#[derive(Debug)]
+pub(super) struct Words<'q> {
+    /// All wanted texts, one behind the other.
+    pub(super) wanted: String,
+    /// Texts of which an item must not have all words.
+    pub(super) unwanted: Vec<&'q str>,
+}
+
+/// The words of a query; `None` if meaning alone decides.
+pub(super) fn words(query: &Query) -> Option<Words<'_>> {
+    let mut words = Words { wanted: String::new(), unwanted: Vec::new() };
+    for term in &query.terms {
+        match (&term.term, term.weight > 0.0) {
+            (Term::Text(text), true) => words.wanted.extend([text.as_str(), " "]),
+            (Term::Text(text), false) => words.unwanted.push(text),
+            // A photo says more than the words beside it, and words cannot say how like it an item is.
+            (Term::Image(_) | Term::Embedding(_) | Term::Item(_), true) => return None,
+            (Term::Image(_) | Term::Embedding(_) | Term::Item(_), false) => {}
+        }
+    }
+    (query.mode != Mode::Semantic && !words.wanted.is_empty()).then_some(words)
+}
+
+/// What tells a query from others, but for k and the order of a page.
+pub(super) fn digest(query: &Query, points: &[Point]) -> u32 {
+    let mut hasher = blake3::Hasher::new();
+    let filter = query.filter.as_ref().map(ToString::to_string);
+    let what = (query.to, query.mode, query.group_duplicates, words(query), filter);
+    hasher.update(format!("{what:?}").as_bytes());
+    for point in points {
+        hasher.update(&point.weight.to_le_bytes());
+        point.embedding.as_slice().iter().for_each(|value| {
+            hasher.update(&value.to_le_bytes());
+        });
+    }
+    let [a, b, c, d, ..] = *hasher.finalize().as_bytes();
+    u32::from_le_bytes([a, b, c, d])
 }
 
 /// The items that are terms of the query.
 pub(super) fn named_items(query: &Query) -> Vec<ItemId> {
-    let id = |term: &crate::query::WeightedTerm| match term.term {
+    let id = |term: &WeightedTerm| match term.term {
         Term::Item(id) => Some(id),
         Term::Text(_) | Term::Image(_) | Term::Embedding(_) => None,
     };
@@ -97,7 +146,10 @@ pub(super) fn points(
     mut encoder: Option<&mut dyn Encoder>,
     query: &Query,
 ) -> Result<Vec<Point>> {
-    let point = |term: &crate::query::WeightedTerm| {
+    if query.mode == Mode::Keyword {
+        return Ok(Vec::new());
+    }
+    let point = |term: &WeightedTerm| {
         let (embedding, modality) = match &term.term {
             Term::Text(text) => {
                 let encoder = needed(&mut encoder)?;
@@ -148,8 +200,8 @@ fn stored(
 }
 
 impl Question {
-    /// What items of a modality are compared with. One term is compared with as it is; of several, each is measured by
-    /// the spread of its scores over a sample of these items.
+    /// What items of a modality are compared with. One term is compared with as it is; of several, each is taken from
+    /// the mean of its modality and measured by the spread of its scores over a sample of these items.
     pub(super) fn new(
         view: View<'_>,
         space: &StoredSpace,
@@ -164,13 +216,14 @@ impl Question {
             return Ok(Self { point, terms, unwanted: Vec::new(), modality: only.modality });
         }
         let sample = sample(view, space, modality)?;
+        let means = Means::read(view, space)?;
         let has_wanted = points.iter().any(|point| point.weight > 0.0);
         // If nothing is wanted, the least like what is unwanted comes first.
         let adds_up = |point: &&Point| point.weight > 0.0 || !has_wanted;
         let mut sum = vec![0.0f32; space.dim];
         for point in points.iter().filter(adds_up) {
-            let share = point.weight / Spread::of(&point.embedding, &sample).deviation;
-            let values = point.embedding.as_slice();
+            let values = means.taken_off(point);
+            let share = point.weight / Spread::of(&values, &sample).deviation;
             sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += share * value);
         }
         let cancelled = |_| {
@@ -178,9 +231,9 @@ impl Question {
             Error::BadQuery { reason: reason.into() }
         };
         let point = Embedding::normalized(sum).map_err(cancelled)?;
-        let own = Spread::of(&point, &sample);
+        let own = Spread::of(point.as_slice(), &sample);
         let unwanted = points.iter().filter(|point| !adds_up(point)).map(|point| {
-            let spread = Spread::of(&point.embedding, &sample);
+            let spread = Spread::of(point.embedding.as_slice(), &sample);
             Unwanted {
                 embedding: point.embedding.clone(),
                 floor: spread.mean + MARGIN * spread.deviation,
@@ -194,6 +247,11 @@ impl Question {
     pub(super) fn is_foreign(&self, modality: Modality) -> bool {
         // Where nobody knows what it was made of, the wider beam is safe.
         self.modality != Some(modality)
+    }
+
+    /// Whether one text alone is wanted, so that scores are those of that text.
+    pub(super) fn is_one_text(&self) -> bool {
+        self.modality == Some(Modality::Text)
     }
 
     /// Whether an item may score less than by [`Question::point`] alone; never more.
@@ -217,6 +275,38 @@ impl Question {
     }
 }
 
+/// Where the embeddings of each modality lie: photos and texts of the same things are a long way apart (the *gap*).
+struct Means(Option<[Vec<f32>; 2]>);
+
+impl Means {
+    /// None unless both are known, because one alone would only move terms of that modality.
+    fn read(view: View<'_>, space: &StoredSpace) -> Result<Self> {
+        let mut means = Vec::new();
+        for modality in Modality::ALL {
+            match view.background(space.id, modality) {
+                Ok(Some(known)) if known.mean.len() == space.dim => means.push(known.mean),
+                // What is damaged is told where probabilities are read.
+                Ok(_) | Err(Error::Corrupt { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Self(means.try_into().ok()))
+    }
+
+    /// The point from where the embeddings of its modality lie.
+    fn taken_off(&self, point: &Point) -> Vec<f32> {
+        let values = point.embedding.as_slice();
+        let (Some([images, texts]), Some(modality)) = (&self.0, point.modality) else {
+            return values.to_vec();
+        };
+        let mean = match modality {
+            Modality::Image => images,
+            Modality::Text => texts,
+        };
+        values.iter().zip(mean).map(|(value, mean)| value - mean).collect()
+    }
+}
+
 /// Where the scores of a term lie.
 struct Spread {
     mean: f32,
@@ -224,9 +314,12 @@ struct Spread {
 }
 
 impl Spread {
-    fn of(point: &Embedding, sample: &[Embedding]) -> Self {
+    fn of(point: &[f32], sample: &[Embedding]) -> Self {
         let n = sample.len().max(1) as f32;
-        let scores: Vec<f32> = sample.iter().map(|item| point.score(item)).collect();
+        let score = |item: &Embedding| -> f32 {
+            item.as_slice().iter().zip(point).map(|(item, value)| item * value).sum()
+        };
+        let scores: Vec<f32> = sample.iter().map(score).collect();
         let mean = scores.iter().sum::<f32>() / n;
         let variance = scores.iter().map(|score| (score - mean).powi(2)).sum::<f32>() / n;
         Self { mean, deviation: variance.sqrt().max(MIN_SPREAD) }

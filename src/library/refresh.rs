@@ -16,7 +16,7 @@ const SAMPLE_SIZE: usize = 10_000;
 const FEW_SAMPLES: usize = 5_000;
 
 /// What is told of the progress; its answer may stop the work.
-type Tell<'a> = &'a mut dyn FnMut(&Progress) -> ControlFlow<()>;
+pub(super) type Tell<'a> = &'a mut dyn FnMut(&Progress) -> ControlFlow<()>;
 
 /// Why a snapshot is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl Library {
             };
             self.refresh_snapshot(modality, Purpose::Speed, encoder, progress)?;
         }
-        Ok(())
+        encoder.map_or(Ok(()), |encoder| self.refresh_backgrounds(encoder, progress))
     }
 
     pub(super) fn refresh_snapshot(
@@ -98,7 +98,13 @@ impl Library {
             return Ok(());
         }
         if n_live == 0 {
-            return if is_there { self.snapshots.publish(vec![(modality, None)]) } else { Ok(()) };
+            if is_there {
+                self.snapshots.publish(vec![(modality, None)])?;
+                let mut batch = self.catalog.batch()?;
+                batch.remove_background(space.id, modality)?;
+                batch.commit()?;
+            }
+            return Ok(());
         }
         self.write_snapshot(&space, modality, purpose, encoder, progress)
     }
@@ -115,6 +121,10 @@ impl Library {
         self.snapshots.publish(vec![(modality, Some(made.name))])?;
         let mut batch = self.catalog.batch()?;
         batch.drop_tombstones(space.id, modality, made.generation)?;
+        if purpose == Purpose::Oblivion {
+            // The mean of a few embeddings says much of each of them.
+            batch.remove_background(space.id, modality)?;
+        }
         batch.commit().map(|_| ())
     }
 
@@ -140,7 +150,8 @@ impl Library {
                     && modality == Modality::Image
                     && samples.len() < FEW_SAMPLES * space.dim
                 {
-                    samples.extend(phrases::encoded(encoder, &mut || told(0))?);
+                    let phrases = phrases::encoded(encoder, 1, &mut || told(0))?;
+                    phrases.iter().for_each(|phrase| samples.extend_from_slice(phrase.as_slice()));
                 }
                 draft.link(&samples, &BuildOptions::default(), &mut told)?;
             }
@@ -197,12 +208,12 @@ fn samples(
 }
 
 /// About `n_wanted` of all keys, at even steps.
-fn every(keys: &[u64], n_wanted: usize) -> Vec<u64> {
+pub(super) fn every(keys: &[u64], n_wanted: usize) -> Vec<u64> {
     keys.iter().copied().step_by(keys.len().div_ceil(n_wanted).max(1)).collect()
 }
 
 /// The vectors of these keys one after the other, without those whose rows are damaged.
-fn vectors(view: View<'_>, space: &StoredSpace, keys: &[u64]) -> Result<Vec<f32>> {
+pub(super) fn vectors(view: View<'_>, space: &StoredSpace, keys: &[u64]) -> Result<Vec<f32>> {
     let mut vectors = Vec::with_capacity(keys.len() * space.dim);
     for &key in keys {
         match view.embedding(key) {

@@ -192,7 +192,8 @@ impl Library {
         // Told last, so that whoever stops here finds the library changed whole.
         let removed = self.remove_spaces(&others, progress);
         self.catalog.checkpoint()?;
-        removed
+        removed?;
+        self.refresh_backgrounds(encoder, progress)
     }
 
     /// The library keeps its model; what was begun with others goes.

@@ -1,11 +1,14 @@
 //! What is asked of a library and what comes back.
 
 pub mod compact;
+mod cursor;
 
 use crate::condition::Condition;
 use crate::embedding::Embedding;
 use crate::item::{Item, ItemId};
 use crate::pixels::Pixels;
+
+pub use self::cursor::Cursor;
 
 /// The most terms of one query.
 pub const MAX_TERMS: usize = 64;
@@ -51,6 +54,31 @@ pub enum Target {
     Any,
 }
 
+/// By what items are found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// By both: the ranks of the two are fused. If there is a photo, an item or an embedding among what is wanted, as
+    /// [`Mode::Semantic`].
+    #[default]
+    Hybrid,
+    /// By embeddings alone.
+    Semantic,
+    /// By the words of captions, descriptions, names and tags alone; needs no encoder, and only texts can be asked for.
+    Keyword,
+}
+
+/// The order of the hits that are given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// Best first.
+    #[default]
+    Score,
+    /// Newest first, by when a photo was taken, or else its file was changed; what has no date comes last.
+    Date,
+    /// By the names of their sources.
+    Path,
+}
+
 /// A question to a library.
 ///
 /// Several terms make one question. Each is measured by how far its scores spread over a sample of the library, so that
@@ -69,13 +97,35 @@ pub struct Query {
     pub exact: bool,
     /// Which items may answer; all of them if there is none.
     pub filter: Option<Condition>,
+    /// By what items are found.
+    pub mode: Mode,
+    /// Only hits behind this one, which an earlier answer to the same query gave.
+    pub after: Option<Cursor>,
+    /// The order of the k best.
+    pub sort: Sort,
+    /// Of images that are nearly the same only the best is a hit, the others are its [`Hit::duplicates`].
+    pub group_duplicates: bool,
+    /// Hits less probable than this ([`Hit::probability`]) are left out, 0..=1; 0 for none. Those that have most of the words
+    /// are never left out.
+    pub least_probability: f32,
 }
 
 impl Query {
     /// Ten images for a term.
     pub fn new(term: Term) -> Self {
         let terms = vec![WeightedTerm { term, weight: 1.0 }];
-        Self { terms, to: Target::Image, k: 10, exact: false, filter: None }
+        Self {
+            terms,
+            to: Target::Image,
+            k: 10,
+            exact: false,
+            filter: None,
+            mode: Mode::Hybrid,
+            after: None,
+            sort: Sort::Score,
+            group_duplicates: false,
+            least_probability: 0.0,
+        }
     }
 
     /// Ten images for a sentence.
@@ -108,6 +158,16 @@ impl Query {
     pub fn k(self, k: usize) -> Self {
         Self { k, ..self }
     }
+
+    /// The same question by other means.
+    pub fn mode(self, mode: Mode) -> Self {
+        Self { mode, ..self }
+    }
+
+    /// The same question for what comes behind a hit.
+    pub fn after(self, cursor: Cursor) -> Self {
+        Self { after: Some(cursor), ..self }
+    }
 }
 
 /// A row of an index and its score: what an index returns.
@@ -124,8 +184,26 @@ pub struct Neighbor {
 pub struct Hit {
     /// The item found.
     pub item: Item,
-    /// Cosine with the query, less what unwanted terms take away; higher is closer.
-    pub score: f32,
+    /// Cosine with the query, less what unwanted terms take away; higher is closer. `None` where only words were asked for.
+    pub score: Option<f32>,
+    /// For one text: the share of a thousand everyday phrases whose best score in this library is lower, 0..=1. `None` for other
+    /// queries, and until the library's first snapshot.
+    pub probability: Option<f32>,
     /// Cosine with each term of the query.
     pub term_scores: Vec<f32>,
+    /// Its place by embeddings, from 1; `None` if it was not among the first ones.
+    pub semantic_rank: Option<usize>,
+    /// What words say of it; `None` if none was asked for or it has none of them.
+    pub keyword: Option<KeywordMatch>,
+    /// Other images that are nearly the same, where these are grouped.
+    pub duplicates: Vec<Item>,
+}
+
+/// What words say of an item.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KeywordMatch {
+    /// Its place by words, from 1.
+    pub rank: usize,
+    /// The share of what the query's words tell that the item's words tell, above 0 and up to 1; rare words tell more.
+    pub coverage: f32,
 }

@@ -49,7 +49,7 @@ fn embedded_images_are_found_before_and_after_a_graph_is_built() {
         let hit = &explained.hits[0];
         assert_eq!(hit.item.metadata["number"], number);
         assert_eq!(hit.item.source, Source::Inline { name: number.to_string() });
-        assert!(hit.score > 0.9999 && explained.hits.len() == 10);
+        assert!(hit.score.unwrap() > 0.9999 && explained.hits.len() == 10);
         explained.steps
     };
     let steps = nearest(&mut library, 77);

@@ -54,7 +54,7 @@ fn an_item_is_asked_about_by_what_the_library_knows_of_it() {
     assert_eq!(similar(&mut library, red, image, 9), all);
     assert_eq!(similar(&mut library, red, image, 1), ["copy.png"]);
     let hits = library.similar(red, image, 9).unwrap();
-    assert!(hits[0].score > 0.9999 && hits[2].score > hits[3].score);
+    assert!(hits[0].score.unwrap() > 0.9999 && hits[2].score > hits[3].score);
     let text = library.similar(red, Target::Text, 1).unwrap().remove(0).item;
     assert_eq!(text.text.as_deref(), Some("a red wall"));
     // From a text to the images.
@@ -127,7 +127,7 @@ fn duplicates_are_grouped_with_identical_ones_first() {
     let expected = [vec!["blue1.png", "blue2.png"], vec!["c.ppm", "d.ppm", "a.ppm", "b.ppm"]];
     assert_eq!(group_names(&groups), expected);
     assert_eq!((groups[0].is_identical, groups[1].is_identical), (true, false));
-    let scores: Vec<f32> = groups[1].hits.iter().map(|hit| hit.score).collect();
+    let scores: Vec<f32> = groups[1].hits.iter().map(|hit| hit.score.unwrap()).collect();
     assert_eq!(scores[..2], [1.0, 1.0]);
     assert!(scores[2] < 0.999 && scores[3] > 0.999 && scores[3] < 1.0, "{scores:?}");
     // Only what is identical reaches 1.

@@ -15,10 +15,12 @@ mod embedded;
 mod encoders;
 mod files;
 mod lookalikes;
+mod pages;
 mod reindex;
 mod search;
 mod snapshots;
 mod tags;
+mod words;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;

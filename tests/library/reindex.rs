@@ -9,7 +9,7 @@ use mmsearch::library::{
     IndexOptions, Library, LibraryOptions, Progress, ReindexOptions, Reindexed, Selector,
     SnapshotState, Stage,
 };
-use mmsearch::{Error, ErrorKind, ItemId, Metadata, Pixels, Query, Result, Status, Target};
+use mmsearch::{Error, ErrorKind, ItemId, Metadata, Mode, Pixels, Query, Result, Status, Target};
 
 use crate::common::{BLUE, GREEN, Place, RED, YELLOW, picture, png};
 use crate::encoders::{Other, Picky};
@@ -75,9 +75,10 @@ fn answers(library: &mut Library, encoder: &mut dyn Encoder) -> Vec<(ItemId, f32
     let mut answers = Vec::new();
     for text in ["red", "green", "blue", "a yellow thing"] {
         for exact in [false, true] {
-            let query = Query { exact, ..Query::text(text).to(Target::Any).k(1_000) };
+            let query = Query::text(text).mode(Mode::Semantic).to(Target::Any).k(1_000);
+            let query = Query { exact, ..query };
             let hits = library.search(encoder, &query).unwrap();
-            answers.extend(hits.iter().map(|hit| (hit.item.id, hit.score)));
+            answers.extend(hits.iter().map(|hit| (hit.item.id, hit.score.unwrap())));
         }
     }
     assert!(library.take_warnings().is_empty());

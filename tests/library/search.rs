@@ -6,7 +6,7 @@ use image::{ImageFormat, Rgb};
 use mmsearch::encoder::FakeEncoder;
 use mmsearch::library::{IndexOptions, Library, LibraryOptions};
 use mmsearch::{
-    Condition, Embedding, ErrorKind, Hit, ItemId, Metadata, Pixels, Query, Target, Term,
+    Condition, Embedding, ErrorKind, Hit, ItemId, Metadata, Mode, Pixels, Query, Target, Term,
 };
 
 use crate::common::{BLUE, GREEN, Place, RED, encoded, jpeg, picture, png};
@@ -113,14 +113,14 @@ fn several_terms_make_one_question() {
     let all_begin_with = |names: Vec<String>, start: &str| {
         assert!(names.iter().all(|name| name.starts_with(start)), "{names:?} for {start}");
     };
-    let both = Query::text("red").and(text("blue"), 1.0).k(4);
+    let both = meant("red").and(text("blue"), 1.0).k(4);
     all_begin_with(found(&mut library, &both), "red-blue");
     // A photo and a text count the same, although scores between photos lie elsewhere.
     let red = Pixels::new(16, 16, picture(RED, 9).into_raw()).unwrap();
     let with_photo = Query::image(red).and(text("blue"), 1.0).k(4);
     all_begin_with(found(&mut library, &with_photo), "red-blue");
     // Control: one of them alone finds what is of one colour only.
-    let alone = found(&mut library, &Query::text("red").k(4));
+    let alone = found(&mut library, &meant("red").k(4));
     assert!(alone.iter().all(|name| name.starts_with("red") && !name.contains('-')), "{alone:?}");
 }
 
@@ -131,26 +131,22 @@ fn what_is_unwanted_does_not_come_first() {
     let unwanted = |query: Query, weight: f32| query.and(Term::Text("blue".into()), weight);
     let names = |library: &mut _, query: &Query| found(library, query);
     // Of twelve pictures with red in them, four have blue beside it.
-    let with_red = names(&mut library, &Query::text("red").k(12));
+    let with_red = names(&mut library, &meant("red").k(12));
     assert!(with_red.iter().any(|name| name.contains("blue")), "control");
-    let without = names(&mut library, &unwanted(Query::text("red").k(8), -1.0));
+    let without = names(&mut library, &unwanted(meant("red").k(8), -1.0));
     assert!(
         without.iter().all(|name| name.contains("red") && !name.contains("blue")),
         "{without:?}"
     );
     // Nothing is lost: who asks for all gets all, in the same order as who asks for few.
-    let all = names(&mut library, &unwanted(Query::text("red").k(100), -1.0));
+    let all = names(&mut library, &unwanted(meant("red").k(100), -1.0));
     assert_eq!((all.len(), &all[..8]), (24, &without[..]));
     // Only unwanted: the least like it comes first.
-    let least = Query {
-        terms: unwanted(Query::text(""), -1.0).terms.split_off(1),
-        ..Query::text("").k(12)
-    };
+    let least = Query { terms: unwanted(meant(""), -1.0).terms.split_off(1), ..meant("").k(12) };
     let least = names(&mut library, &least);
     assert!(least.iter().all(|name| !name.contains("blue")), "{least:?}");
-    let hits = library
-        .search(&mut FakeEncoder::default(), &unwanted(Query::text("red").k(1), -1.0))
-        .unwrap();
+    let hits =
+        library.search(&mut FakeEncoder::default(), &unwanted(meant("red").k(1), -1.0)).unwrap();
     assert!(
         hits[0].term_scores[0] > 0.9 && hits[0].term_scores[1] < 0.1,
         "{:?}",
@@ -242,8 +238,8 @@ fn items_can_be_terms() {
     let id = |library: &mut Library, query: &Query| {
         library.search(&mut FakeEncoder::default(), query).unwrap()[0].item.id
     };
-    let red = id(&mut library, &Query::text("red").k(1));
-    let blue = id(&mut library, &Query::text("blue").k(1));
+    let red = id(&mut library, &meant("red").k(1));
+    let blue = id(&mut library, &meant("blue").k(1));
     let like = Query::new(Term::Item(red));
     let names = found(&mut library, &like.clone().k(3));
     assert!(names.iter().all(|name| name.starts_with("red") && !name.contains('-')), "{names:?}");
@@ -252,4 +248,9 @@ fn items_can_be_terms() {
     let both = found(&mut library, &like.and(Term::Item(blue), 1.0).k(4));
     assert!(both.iter().all(|name| name.starts_with("red-blue")), "{both:?}");
     assert_eq!(found(&mut library, &Query::new(Term::Item(red)).to(Target::Text)), [""; 0]);
+}
+
+/// By meaning alone, because the names of the files say the colours too.
+fn meant(text: &str) -> Query {
+    Query::text(text).mode(Mode::Semantic)
 }

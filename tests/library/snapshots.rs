@@ -92,7 +92,7 @@ fn a_damaged_snapshot_never_changes_an_answer() {
     let query = Query::text("green").k(30);
     let answer = |library: &mut Library| -> Vec<(ItemId, f32)> {
         let hits = library.search(&mut FakeEncoder::default(), &query).unwrap();
-        hits.iter().map(|hit| (hit.item.id, hit.score)).collect()
+        hits.iter().map(|hit| (hit.item.id, hit.score.unwrap())).collect()
     };
     let expected = answer(&mut library);
     assert!(library.take_warnings().is_empty(), "control");
@@ -164,7 +164,7 @@ fn scores_come_from_the_catalog() {
     let query = Query::text("green").k(30);
     let scores = |library: &mut Library| -> Vec<(ItemId, f32)> {
         let hits = library.search(&mut FakeEncoder::default(), &query).unwrap();
-        hits.iter().map(|hit| (hit.item.id, hit.score)).collect()
+        hits.iter().map(|hit| (hit.item.id, hit.score.unwrap())).collect()
     };
     let expected = scores(&mut library);
     let snapshot = place.library_files("snapshot-").remove(0);

@@ -112,6 +112,9 @@ Examples:
   mmsearch query \"@sofa.jpg + 0.5*red\" -k5
   mmsearch query --image sofa.jpg -k 5
   mmsearch query --image sofa.jpg --to text
+  mmsearch query --image sofa.jpg --to text --labels words.txt
+  mmsearch query IMG_2034 --mode keyword
+  mmsearch query \"a dog on the beach\" --group-duplicates --explain
   mmsearch query --text \"a dog on the beach\" -k 50 --html dogs.html
   mmsearch query --text \"a dog on the beach\" --null | xargs -0 ls -l")]
 pub(crate) struct QueryArgs {
@@ -130,9 +133,37 @@ pub(crate) struct QueryArgs {
     #[arg(short, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub(crate) k: u16,
 
+    /// With --to text or any, rank the lines of this file too
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["after", "filter"])]
+    pub(crate) labels: Option<PathBuf>,
+
+    /// By what to find: meaning, or words of captions, names and tags, which needs no model
+    #[arg(long, value_enum, default_value_t = ModeArg::Hybrid)]
+    pub(crate) mode: ModeArg,
+
+    /// Show guesses too: hits that a phrase made for no library in particular finds as easily
+    #[arg(long)]
+    pub(crate) all: bool,
+
+    /// Show what comes behind a page: its last line says how
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) after: Option<String>,
+
+    /// The order of the hits shown; for date the newest come first
+    #[arg(long, value_enum, default_value_t = SortArg::Score)]
+    pub(crate) sort: SortArg,
+
+    /// Show only the best of images that are nearly the same
+    #[arg(long)]
+    pub(crate) group_duplicates: bool,
+
     /// Compare with everything instead of walking the graph
     #[arg(long)]
     pub(crate) exact: bool,
+
+    /// Say on stderr why each hit was found, and how it was searched
+    #[arg(long)]
+    pub(crate) explain: bool,
 
     /// Say on stderr how it was searched, and what was compared
     #[arg(long)]
@@ -170,6 +201,23 @@ pub(crate) struct TermArgs {
     /// An item of the library that they shall not be like
     #[arg(long, value_name = "ID")]
     pub(crate) unlike: Vec<i64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ModeArg {
+    /// By both
+    Hybrid,
+    /// By meaning alone
+    Semantic,
+    /// By words alone
+    Keyword,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SortArg {
+    Score,
+    Date,
+    Path,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -4,52 +4,99 @@ use anyhow::Result;
 use mmsearch::encoder::Encoder;
 use mmsearch::index::Plan;
 use mmsearch::library::{Explained, Library, SearchStep};
-use mmsearch::{Condition, Detail, Error, Query, Term, WeightedTerm};
+use mmsearch::{Condition, Cursor, Detail, Error, Hit, Mode, Query, Sort, Term, WeightedTerm};
 
-use crate::cli::{Cli, QueryArgs};
+use crate::cli::{Cli, ModeArg, QueryArgs, SortArg, To};
 use crate::exit::{Exit, tell};
+use crate::output::escaped_text;
 use crate::similar::target;
 use crate::timings::{Timed, Timings};
 use crate::worker::start_encoder;
-use crate::{place, show, terms};
+use crate::{explain, labels, place, show, terms};
+
+/// Below it a hit is a guess (docs/retrieval.md has what that costs and gains).
+const LEAST_PROBABILITY: f32 = 0.25;
 
 pub(crate) fn run(cli: &Cli, arguments: &QueryArgs) -> Result<Exit> {
     let mut timings = Timings::begin();
     let mut library = Library::open(&place::library(cli)?)?;
     timings.step("library");
     let named = terms::named(&arguments.term)?;
-    let filter = arguments.filter.as_deref().map(condition).transpose()?;
-    let to = target(arguments.to);
+    let query = query(arguments)?;
     if library.is_empty()? {
         tell("mmsearch: the library is empty; fill it with `mmsearch index`");
         return Ok(Exit::NothingFound);
     }
-    let asked = |terms| Query { terms, to, k: arguments.k.into(), exact: arguments.exact, filter };
-    let Explained { hits, steps } = match terms::need_encoder(&named) {
-        false => library.explained_without_encoder(&asked(terms::read(named, Detail::Full)?))?,
-        true => {
-            let mut encoder = Timed::new(start_encoder(cli)?.ready()?);
-            timings.step("encoder start");
-            let terms = terms::read(named, encoder.preprocess().detail())?;
-            timings.step("input");
-            tell_of_cut_texts(&mut encoder, &terms)?;
-            let explained = library.explained(&mut encoder, &asked(terms))?;
-            timings.step_with_encoding("search", encoder.encoding);
-            explained
+    let names: Vec<String> = named.iter().map(ToString::to_string).collect();
+    let needs_encoder =
+        query.mode != Mode::Keyword && (terms::need_encoder(&named) || arguments.labels.is_some());
+    let explained = if !needs_encoder {
+        let terms = terms::read(named, Detail::Full)?;
+        library.explained_without_encoder(&Query { terms, ..query })?
+    } else {
+        let mut encoder = Timed::new(start_encoder(cli)?.ready()?);
+        timings.step("encoder start");
+        let terms = terms::read(named, encoder.preprocess().detail())?;
+        timings.step("input");
+        tell_of_cut_texts(&mut encoder, &terms)?;
+        let query = Query { terms, ..query };
+        let mut explained = library.explained(&mut encoder, &query)?;
+        if let Some(file) = &arguments.labels {
+            labels::add(&library, &mut encoder, &query, file, &mut explained.hits)?;
+            explained.next = None;
         }
+        timings.step_with_encoding("search", encoder.encoding);
+        explained
     };
+    let Explained { hits, steps, next, best_guess } = &explained;
     for warning in library.take_warnings() {
         tell(&format!("warning: {warning}"));
     }
-    show::hits(&library, &arguments.show, &hits)?;
+    if let Some(guess) = best_guess {
+        tell(&nothing_matches(guess));
+    }
+    show::page(&library, &arguments.show, hits, *next)?;
     timings.step("rows");
-    if arguments.explain_plan {
+    if arguments.explain {
+        explain::hits(hits, &names, arguments.filter.as_deref());
+    }
+    if arguments.explain_plan || arguments.explain {
         steps.iter().for_each(|step| tell(&plan_text(step)));
     }
     if arguments.timings {
         timings.tell();
     }
     Ok(if hits.is_empty() { Exit::NothingFound } else { Exit::Done })
+}
+
+/// What is asked, still without its terms.
+fn query(arguments: &QueryArgs) -> Result<Query> {
+    if arguments.labels.is_some()
+        && (arguments.to == To::Image || arguments.mode == ModeArg::Keyword)
+    {
+        let reason = "--labels are texts that meaning ranks: it needs --to text or any";
+        return Err(Error::BadQuery { reason: reason.into() }.into());
+    }
+    Ok(Query {
+        terms: Vec::new(),
+        to: target(arguments.to),
+        k: arguments.k.into(),
+        exact: arguments.exact,
+        filter: arguments.filter.as_deref().map(condition).transpose()?,
+        mode: match arguments.mode {
+            ModeArg::Hybrid => Mode::Hybrid,
+            ModeArg::Semantic => Mode::Semantic,
+            ModeArg::Keyword => Mode::Keyword,
+        },
+        after: arguments.after.as_deref().map(str::parse::<Cursor>).transpose()?,
+        sort: match arguments.sort {
+            SortArg::Score => Sort::Score,
+            SortArg::Date => Sort::Date,
+            SortArg::Path => Sort::Path,
+        },
+        group_duplicates: arguments.group_duplicates,
+        least_probability: if arguments.all { 0.0 } else { LEAST_PROBABILITY },
+    })
 }
 
 fn tell_of_cut_texts(encoder: &mut dyn Encoder, terms: &[WeightedTerm]) -> Result<()> {
@@ -73,6 +120,15 @@ fn condition(text: &str) -> Result<Condition> {
         Ok(path.to_string_lossy().into_owned())
     };
     Ok(Condition::parse(text)?.map_roots(&mut { absolute })?)
+}
+
+/// That there is nothing, and what there would be.
+fn nothing_matches(guess: &Hit) -> String {
+    let source = escaped_text(&guess.item.source.to_string());
+    let probability = guess.probability.map_or(String::new(), |it| format!(" ({it:.2} probable)"));
+    format!(
+        "mmsearch: nothing matches; the best guess is {source}{probability}; --all shows guesses too"
+    )
 }
 
 fn plan_text(step: &SearchStep) -> String {

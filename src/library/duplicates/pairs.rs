@@ -124,7 +124,7 @@ fn warn(warnings: &mut Vec<String>, reason: &str) {
 
 /// The looks of pictures, each read once.
 #[derive(Default)]
-pub(super) struct Looks {
+pub(in crate::library) struct Looks {
     pictures: SourcePictures,
     /// By the key of the embedding; `None` for what could not be read.
     known: HashMap<u64, Option<Look>>,
@@ -133,7 +133,7 @@ pub(super) struct Looks {
 
 impl Looks {
     /// Whether two pictures look like versions of one.
-    pub(super) fn are_the_same(
+    pub(in crate::library) fn are_the_same(
         &mut self,
         view: View<'_>,
         a: &StoredEmbedding,
@@ -145,7 +145,7 @@ impl Looks {
     }
 
     /// One for each picture that was needed and could not be read.
-    pub(super) fn into_warnings(self) -> Vec<String> {
+    pub(in crate::library) fn into_warnings(self) -> Vec<String> {
         self.warnings
     }
 

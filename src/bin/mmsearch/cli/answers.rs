@@ -104,7 +104,7 @@ pub(crate) struct ShowArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
 
-    /// Show thumbnails between the lines, on terminals with the protocol of kitty or iTerm2
+    /// Show thumbnails between the lines, on terminals with the protocol of kitty, of iTerm2, or sixel
     #[arg(long, value_enum, default_value_t = ThumbnailsArg::Auto, conflicts_with_all = ["json", "paths", "null", "csv", "html"])]
     pub(crate) thumbnails: ThumbnailsArg,
 
@@ -119,4 +119,7 @@ pub(crate) enum ThumbnailsArg {
     Auto,
     Never,
     Always,
+    Kitty,
+    Iterm,
+    Sixel,
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use mmsearch::{Item, KeywordMatch};
 use serde::Serialize;
 
 use super::{Entry, Group};
@@ -21,6 +22,12 @@ struct HitLine<'a> {
     /// Cosine with each term, where there are several.
     #[serde(skip_serializing_if = "<[f32]>::is_empty")]
     term_scores: &'a [f32],
+    /// Its place by embeddings, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    semantic_rank: Option<usize>,
+    /// What words say of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keyword: Option<KeywordLine>,
     id: i64,
     modality: &'static str,
     #[serde(flatten)]
@@ -38,6 +45,20 @@ struct HitLine<'a> {
     taken_at: Option<&'a str>,
     #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     metadata: &'a mmsearch::Metadata,
+    /// Other images that are nearly the same.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    duplicates: Vec<ImageLine>,
+    /// On the last line: what to give to `--after`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+struct KeywordLine {
+    /// From 1.
+    rank: usize,
+    /// The share of what the words tell that the item's own tell, 0 to 1.
+    coverage: f32,
 }
 
 #[derive(Serialize)]
@@ -79,15 +100,24 @@ fn hit_line<'a>(entry: &'a Entry<'_>) -> HitLine<'a> {
         score: entry.score,
         probability: entry.probability,
         term_scores: if entry.term_scores.len() > 1 { entry.term_scores } else { &[] },
+        semantic_rank: entry.found.and_then(|hit| hit.semantic_rank),
+        keyword: entry
+            .keyword()
+            .map(|KeywordMatch { rank, coverage }| KeywordLine { rank, coverage }),
         id: item.id.0,
         modality: item.modality.name(),
         source: SourceLine::new(&item.source),
         text: item.text.as_deref(),
-        image: image
-            .map(|image| ImageLine { id: image.id.0, source: SourceLine::new(&image.source) }),
+        image: image.map(image_line),
         width: facts.map(|facts| facts.width),
         height: facts.map(|facts| facts.height),
         taken_at: facts.and_then(|facts| facts.taken_at.as_deref()),
         metadata: &item.metadata,
+        duplicates: entry.duplicates().iter().map(image_line).collect(),
+        next: entry.next.map(|next| next.to_string()),
     }
+}
+
+fn image_line(image: &Item) -> ImageLine {
+    ImageLine { id: image.id.0, source: SourceLine::new(&image.source) }
 }

@@ -15,7 +15,7 @@ use std::io::{self, IsTerminal};
 
 use anyhow::Result;
 use mmsearch::library::{DuplicateGroup, Library};
-use mmsearch::{Error, Hit, Item, Modality};
+use mmsearch::{Cursor, Error, Hit, Item, KeywordMatch, Modality};
 
 use self::thumbnails::Protocol;
 use crate::cli::answers::{ShowArgs, ThumbnailsArg};
@@ -36,6 +36,10 @@ pub(crate) struct Entry<'a> {
     probability: Option<f32>,
     /// Cosine with each term of the query.
     term_scores: &'a [f32],
+    /// What else is known of a query's hit.
+    found: Option<&'a Hit>,
+    /// On the last line of a page, where there may be more.
+    next: Option<Cursor>,
     item: &'a Item,
     /// The image that a text describes.
     image: Option<Item>,
@@ -57,18 +61,37 @@ struct Scores<'a> {
     score: Option<f32>,
     probability: Option<f32>,
     term_scores: &'a [f32],
+    found: Option<&'a Hit>,
 }
 
 /// Shows the hits of a query.
 pub(crate) fn hits(library: &Library, arguments: &ShowArgs, hits: &[Hit]) -> Result<()> {
-    let group = group(library, arguments, hits, None)?;
-    present(arguments, &[group])
+    page(library, arguments, hits, None)
+}
+
+/// The same, and how to see what comes behind them.
+pub(crate) fn page(
+    library: &Library,
+    arguments: &ShowArgs,
+    hits: &[Hit],
+    next: Option<Cursor>,
+) -> Result<()> {
+    let mut group = group(library, arguments, hits, None)?;
+    if let Some(last) = group.entries.last_mut() {
+        last.next = next;
+    }
+    present(arguments, &[group])?;
+    if let Some(next) = next.filter(|_| io::stdout().is_terminal()) {
+        tell(&format!("more: --after {next}"));
+    }
+    Ok(())
 }
 
 /// Shows items that were not compared with anything.
 pub(crate) fn items(library: &Library, arguments: &ShowArgs, items: &[Item]) -> Result<()> {
     let entry = |(i, item)| {
-        let scores = Scores { rank: i + 1, score: None, probability: None, term_scores: &[] };
+        let scores =
+            Scores { rank: i + 1, score: None, probability: None, term_scores: &[], found: None };
         Entry::new(library, arguments, item, scores)
     };
     let entries = items.iter().enumerate().map(entry).collect::<Result<_>>()?;
@@ -95,8 +118,9 @@ fn group<'a>(
     is_identical: Option<bool>,
 ) -> Result<Group<'a>> {
     let entry = |(i, hit): (usize, &'a Hit)| {
-        let (score, term_scores) = (Some(hit.score), &*hit.term_scores);
-        let scores = Scores { rank: i + 1, score, probability: None, term_scores };
+        let (score, term_scores, found) = (hit.score, &*hit.term_scores, Some(hit));
+        let probability = hit.probability;
+        let scores = Scores { rank: i + 1, score, probability, term_scores, found };
         Entry::new(library, arguments, &hit.item, scores)
     };
     let entries = hits.iter().enumerate().map(entry).collect::<Result<_>>()?;
@@ -105,7 +129,8 @@ fn group<'a>(
 
 /// Whether the form shows captions of images, each of which is a look into the catalog.
 fn shows_captions(arguments: &ShowArgs) -> bool {
-    let is_table = io::stdout().is_terminal() || arguments.thumbnails == ThumbnailsArg::Always;
+    let is_table = io::stdout().is_terminal()
+        || !matches!(arguments.thumbnails, ThumbnailsArg::Auto | ThumbnailsArg::Never);
     let is_list = arguments.json || arguments.paths || arguments.null;
     arguments.html.is_some() || arguments.csv || (is_table && !is_list)
 }
@@ -204,8 +229,19 @@ impl<'a> Entry<'a> {
             Modality::Image if !shows_captions(arguments) => None,
             Modality::Image => first_caption(library, item)?,
         };
-        let Scores { rank, score, probability, term_scores } = scores;
-        Ok(Self { rank, score, probability, term_scores, item, image, caption })
+        let Scores { rank, score, probability, term_scores, found } = scores;
+        let next = None;
+        Ok(Self { rank, score, probability, term_scores, found, next, item, image, caption })
+    }
+
+    /// What words say of it.
+    fn keyword(&self) -> Option<KeywordMatch> {
+        self.found?.keyword
+    }
+
+    /// Other images that are nearly the same.
+    fn duplicates(&self) -> &'a [Item] {
+        self.found.map_or(&[], |hit| &hit.duplicates)
     }
 
     /// The item whose path is shown: for a text, that of the image that it describes.
@@ -252,8 +288,16 @@ pub(crate) mod testing {
     }
 
     pub(crate) fn entry<'a>(item: &'a Item, score: f32, caption: Option<&str>) -> Entry<'a> {
-        let caption = caption.map(Into::into);
-        let (score, probability, term_scores) = (Some(score), None, &[][..]);
-        Entry { rank: 1, score, probability, term_scores, item, image: None, caption }
+        Entry {
+            rank: 1,
+            score: Some(score),
+            probability: None,
+            term_scores: &[],
+            found: None,
+            next: None,
+            item,
+            image: None,
+            caption: caption.map(Into::into),
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Small pictures between the lines of a terminal.
 //!
-//! Two protocols are spoken, which are a few bytes around the picture: kitty's (sw.kovidgoyal.net/kitty/graphics-protocol) takes
-//! pixels, iTerm2's (iterm2.com/documentation-images.html) a file. Pictures are decoded by the library, within its limits.
+//! Three protocols are spoken. Two are a few bytes around the picture: kitty's (sw.kovidgoyal.net/kitty/graphics-protocol) takes
+//! pixels, iTerm2's (iterm2.com/documentation-images.html) a file. Sixel, of the VT340, takes strips of a few colours, which
+//! `icy_sixel` makes. Pictures are decoded by the library, within its limits.
 
 use std::ffi::OsString;
 use std::io;
@@ -9,6 +10,7 @@ use std::io;
 use anyhow::Result;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use icy_sixel::SixelImage;
 use mmsearch::media::{SourcePictures, jpeg_bytes, thumbnail};
 use mmsearch::{Detail, Pixels};
 
@@ -21,6 +23,8 @@ use crate::output::Output;
 const ROWS: u32 = 8;
 /// Enough pixels for them on a fine screen.
 const LONGEST: u32 = 240;
+/// Sixels are pixels of the screen: as high as the lines of a usual font.
+const SIXEL_LONGEST: u32 = 160;
 /// How many are shown when nobody asked for them.
 const MAX_UNASKED: usize = 20;
 /// Kitty takes so many bytes of base64 at a time.
@@ -31,6 +35,7 @@ const CHUNK: usize = 4_096;
 pub(super) enum Protocol {
     Kitty,
     Iterm,
+    Sixel,
 }
 
 /// The protocol to use, if thumbnails are to be shown; `variable` reads the environment.
@@ -44,6 +49,9 @@ pub(super) fn protocol(
         ThumbnailsArg::Auto if !is_terminal => None,
         ThumbnailsArg::Auto => known_protocol(variable),
         ThumbnailsArg::Always => Some(known_protocol(variable).unwrap_or(Protocol::Kitty)),
+        ThumbnailsArg::Kitty => Some(Protocol::Kitty),
+        ThumbnailsArg::Iterm => Some(Protocol::Iterm),
+        ThumbnailsArg::Sixel => Some(Protocol::Sixel),
     }
 }
 
@@ -62,10 +70,13 @@ fn known_protocol(variable: impl Fn(&str) -> Option<OsString>) -> Option<Protoco
         || is("LC_TERMINAL", "iTerm2")
         || is("TERM_PROGRAM", "WezTerm")
         || is("TERM_PROGRAM", "mintty");
-    match (is_kitty, is_iterm) {
-        (true, _) => Some(Protocol::Kitty),
-        (false, true) => Some(Protocol::Iterm),
-        (false, false) => None,
+    let term = variable("TERM").and_then(|term| term.into_string().ok()).unwrap_or_default();
+    let is_sixel = ["foot", "mlterm", "contour", "yaft"].iter().any(|name| term.starts_with(name));
+    match (is_kitty, is_iterm, is_sixel) {
+        (true, _, _) => Some(Protocol::Kitty),
+        (false, true, _) => Some(Protocol::Iterm),
+        (false, false, true) => Some(Protocol::Sixel),
+        (false, false, false) => None,
     }
 }
 
@@ -79,7 +90,10 @@ pub(super) struct Thumbnails {
 impl Thumbnails {
     pub(super) fn new(protocol: Option<Protocol>, wanted: ThumbnailsArg) -> Self {
         let n_left = match wanted {
-            ThumbnailsArg::Always => usize::MAX,
+            ThumbnailsArg::Always
+            | ThumbnailsArg::Kitty
+            | ThumbnailsArg::Iterm
+            | ThumbnailsArg::Sixel => usize::MAX,
             ThumbnailsArg::Auto => MAX_UNASKED,
             ThumbnailsArg::Never => 0,
         };
@@ -93,7 +107,11 @@ impl Thumbnails {
             return Ok(());
         };
         self.n_left -= 1;
-        let sequence = small(&mut self.pictures, entry, LONGEST)
+        let longest = match protocol {
+            Protocol::Kitty | Protocol::Iterm => LONGEST,
+            Protocol::Sixel => SIXEL_LONGEST,
+        };
+        let sequence = small(&mut self.pictures, entry, longest)
             .and_then(|pixels| sequence(protocol, &pixels));
         match sequence {
             Ok(sequence) => output.line(&sequence),
@@ -119,6 +137,12 @@ pub(super) fn small(
 fn sequence(protocol: Protocol, pixels: &Pixels) -> Result<String> {
     Ok(match protocol {
         Protocol::Kitty => kitty(pixels),
+        Protocol::Sixel => {
+            let opaque = |rgb: &[u8]| [rgb[0], rgb[1], rgb[2], 255];
+            let rgba = pixels.rgb().chunks_exact(3).flat_map(opaque).collect();
+            let (width, height) = (pixels.width() as usize, pixels.height() as usize);
+            SixelImage::from_rgba(rgba, width, height).encode()?
+        }
         Protocol::Iterm => {
             let file = jpeg_bytes(pixels)?;
             let (size, data) = (file.len(), STANDARD.encode(&file));
@@ -165,6 +189,7 @@ mod tests {
             (&[("KITTY_WINDOW_ID", "1"), ("TMUX", "/tmp/x")], None),
             (&[("TERM_PROGRAM", "WezTerm")], Some(Protocol::Iterm)),
             (&[("TERM_PROGRAM", "Apple_Terminal")], None),
+            (&[("TERM", "foot-extra")], Some(Protocol::Sixel)),
         ] {
             assert_eq!(protocol(ThumbnailsArg::Auto, true, by(variables)), expected);
             assert_eq!(protocol(ThumbnailsArg::Auto, false, by(variables)), None);
@@ -199,5 +224,19 @@ mod tests {
             let data = iterm.split_once(':').unwrap().1.strip_suffix('\x07').unwrap();
             assert!(STANDARD.decode(data).unwrap().starts_with(b"\xff\xd8"));
         }
+    }
+
+    #[test]
+    fn sixels_show_the_colours() {
+        let rgb: Vec<u8> =
+            (0..60 * 40).flat_map(|i| [if i % 60 < 30 { 250 } else { 5 }, 60, 5]).collect();
+        let sixel = sequence(Protocol::Sixel, &Pixels::new(60, 40, rgb.clone()).unwrap()).unwrap();
+        let shown = SixelImage::decode(sixel.as_bytes()).unwrap();
+        // Strips are six pixels high.
+        assert_eq!((shown.width, shown.height), (60, 42));
+        let differs = |(shown, drawn): (&[u8], &[u8])| {
+            shown.iter().zip(drawn).any(|(a, b)| a.abs_diff(*b) > 8)
+        };
+        assert!(!shown.pixels.chunks_exact(4).zip(rgb.chunks_exact(3)).any(differs));
     }
 }
