@@ -20,10 +20,11 @@ const STEP: usize = 10;
 const OF_MEAN: usize = 10_000;
 
 impl Library {
-    /// Measures the backgrounds that are older than their snapshots.
+    /// Measures the backgrounds that are older than their snapshots, as a part of a stage.
     pub(super) fn refresh_backgrounds(
         &mut self,
         encoder: &mut dyn Encoder,
+        stage: Stage,
         progress: Tell<'_>,
     ) -> Result<()> {
         let Some(space) = self.catalog.view().space()? else { return Ok(()) };
@@ -41,8 +42,7 @@ impl Library {
                 continue;
             }
             if asked.is_empty() {
-                let (stage, n_total) = (Stage::Snapshot, None);
-                let mut go_on = || progress(&Progress { stage, n_done: 0, n_total });
+                let mut go_on = || progress(&Progress { stage, n_done: 0, n_total: None });
                 asked = phrases::encoded(encoder, STEP, &mut go_on)?;
             }
             let background = measured(view, &space, modality, snapshot, &asked)?;

@@ -60,7 +60,10 @@ impl Library {
             };
             self.refresh_snapshot(modality, Purpose::Speed, encoder, progress)?;
         }
-        encoder.map_or(Ok(()), |encoder| self.refresh_backgrounds(encoder, progress))
+        match encoder {
+            Some(encoder) => self.refresh_backgrounds(encoder, Stage::Snapshot, progress),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn refresh_snapshot(

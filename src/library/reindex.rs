@@ -193,7 +193,7 @@ impl Library {
         let removed = self.remove_spaces(&others, progress);
         self.catalog.checkpoint()?;
         removed?;
-        self.refresh_backgrounds(encoder, progress)
+        self.refresh_backgrounds(encoder, Stage::Forget, progress)
     }
 
     /// The library keeps its model; what was begun with others goes.

@@ -147,7 +147,8 @@ impl Encoder for Other {
         self.fake.encode_images(pictures)?.into_iter().map(turned).collect()
     }
     fn encode_texts(&mut self, texts: &[&str]) -> Result<Vec<Embedding>> {
-        self.n_texts += texts.len();
+        // The library's own; everyday phrases are encoded to know what scores mean.
+        self.n_texts += texts.iter().filter(|text| text.contains(" thing ")).count();
         let turned = |embedding: Embedding| {
             let mut values: Vec<f32> = embedding.as_slice().iter().map(|value| -value).collect();
             values.swap(0, 2);

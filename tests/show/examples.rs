@@ -14,7 +14,9 @@ fn with_commands() -> (Place, std::ffi::OsString) {
     for name in ["sofa.jpg", "copy.jpg"] {
         place.write(name, jpeg(RED, 0));
     }
-    let rows = ["sofa", "red sofa"]
+    fs::write(place.root().join("words.txt"), "a sofa\na chair\n").unwrap();
+    place.write("IMG_2034.jpg", jpeg(RED, 1));
+    let rows = ["sofa", "red sofa", "a dog on the beach"]
         .map(|caption| format!("{{\"image\": \"sofa.jpg\", \"caption\": \"{caption}\"}}\n"));
     place.write("captions.jsonl", rows.concat());
     assert_eq!(run(&place, &["index", "photos"]).0, 0);

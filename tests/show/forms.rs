@@ -53,7 +53,7 @@ fn paths_keep_their_bytes() {
 #[test]
 fn values_separated_by_commas_read_back() {
     let place = filled();
-    let bytes = stdout(&place, &["query", "--text", "red", "-k", "4", "--csv"]);
+    let bytes = stdout(&place, &["query", "--text", "red", "-k", "4", "--all", "--csv"]);
     assert!(bytes.starts_with(b"rank,score,probability,id,modality,source,path,line,caption,"));
     assert!(bytes.ends_with(b"\r\n"));
     let mut reader = csv::Reader::from_reader(bytes.as_slice());
@@ -78,7 +78,7 @@ fn a_contact_sheet_is_one_page_that_can_do_nothing() {
     let place = filled();
     let sheet = place.root().join("sheet.html");
     fs::write(&sheet, "an old one, which others may read").unwrap();
-    let query = ["query", "--text", "red", "--to", "any", "--html", "sheet.html"];
+    let query = ["query", "--text", "red", "--to", "any", "--all", "--html", "sheet.html"];
     let (code, lines, stderr) = run(&place, &query);
     assert_eq!((code, lines.as_str(), stderr.as_str()), (0, "", "wrote sheet.html\n"));
     let page = fs::read_to_string(&sheet).unwrap();
@@ -149,10 +149,10 @@ fn hits_are_opened_as_one_argument_each() {
 #[test]
 fn thumbnails_for_whoever_asks() {
     let place = filled();
-    let query = ["query", "--text", "green", "-k", "2", "--thumbnails"];
+    let query = ["query", "--text", "green", "-k", "2", "--all", "--thumbnails"];
     let lines = |mode| String::from_utf8(stdout(&place, &[&query[..], &[mode]].concat())).unwrap();
     let always = lines("always");
-    assert!(always.starts_with("score   path"), "{always}");
+    assert!(always.starts_with("score   probability  path"), "{always}");
     assert_eq!(always.matches("\x1b_Ga=T,q=2,f=24,s=16,v=16,r=8,m=0;").count(), 2);
     assert!(!lines("auto").contains('\x1b') && !lines("never").contains('\x1b'));
 }
