@@ -6,7 +6,7 @@ use std::path::Path;
 
 use mmsearch::encoder::{Device, DualEncoder};
 use mmsearch::library::{Library, LibraryOptions};
-use mmsearch::{Condition, Metadata, Query, Term};
+use mmsearch::{Condition, Metadata, Mode, Query, Term};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -27,14 +27,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let name = Path::new(photo).file_name().unwrap_or_default().to_string_lossy();
         library.add_image(&mut encoder, &name, &std::fs::read(photo)?, metadata)?;
     }
-    library.refresh_snapshots(&mut |_| ControlFlow::Continue(()))?;
-    for hit in library.search(&mut encoder, &Query::text(&text).k(3))? {
-        println!(
-            "{:.3}  {}  {:?}",
-            hit.score.unwrap_or_default(),
-            hit.item.source,
-            hit.item.metadata
-        );
+    library.refresh_snapshots_with(&mut encoder, &mut |_| ControlFlow::Continue(()))?;
+    // Two pages of three, and how probable it is that each hit is one.
+    let mut query = Query::text(&text).k(3);
+    for _ in 0..2 {
+        let page = library.explained(&mut encoder, &query)?;
+        for hit in page.hits {
+            let (score, probability) = (hit.score.unwrap_or_default(), hit.probability);
+            println!("{score:.3}  {probability:?}  {}  {:?}", hit.item.source, hit.item.metadata);
+        }
+        query.after = page.next;
+    }
+    // By the words of names, captions and tags alone, which needs no encoder.
+    let words = Query::text("scene 0003").mode(Mode::Keyword).k(1);
+    for hit in library.explained_without_encoder(&words)?.hits {
+        println!("{}  {:?}", hit.item.source, hit.keyword);
     }
     // Several terms, and only some of the items: like the best hit, less green, from one album.
     let best = library.search(&mut encoder, &Query::text(&text).k(1))?.remove(0).item.id;

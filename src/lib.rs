@@ -8,7 +8,7 @@
 //! ```
 //! use mmsearch::encoder::FakeEncoder;
 //! use mmsearch::library::{Library, LibraryOptions};
-//! use mmsearch::{Condition, Metadata, Query, Target, Term};
+//! use mmsearch::{Condition, Metadata, Mode, Query, Target, Term};
 //!
 //! let dir = tempfile::tempdir()?;
 //! // In an app: `DualEncoder::mini(Device::Cpu)?`, the model that is compiled in.
@@ -24,6 +24,15 @@
 //! assert_eq!(hits[0].item.source.to_string(), "poppies.ppm");
 //! let texts = library.search(&mut encoder, &Query::text("red").to(Target::Text))?;
 //! assert_eq!(texts[0].item.text.as_deref(), Some("a field of red flowers"));
+//!
+//! // Words of names, tags and captions count too; alone they need no encoder.
+//! let hits = library.explained_without_encoder(&Query::text("poppies").mode(Mode::Keyword))?.hits;
+//! assert_eq!(hits[0].keyword.map(|words| words.coverage), Some(1.0));
+//!
+//! // A page ends with a cursor, behind which the next one begins.
+//! let first = library.explained(&mut encoder, &Query::text("red").k(1))?;
+//! let second = library.search(&mut encoder, &Query::text("red").k(1).after(first.next.unwrap()))?;
+//! assert_eq!(second[0].item.source.to_string(), "sea.ppm");
 //!
 //! // Several terms, wanted and not, among the items that a condition holds of.
 //! let blue = Query::text("blue").and(Term::Text("red".into()), -1.0);

@@ -282,3 +282,33 @@ fn a_catalog_of_version_1_is_opened_and_goes_on() {
         }
     }
 }
+
+#[test]
+fn what_is_wrong_with_derived_rows_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut catalog, space, id) = filled(dir.path());
+    let background =
+        Background { generation: 1, mean: vec![0.5; 3], best_scores: vec![-0.25, 0.5] };
+    let mut batch = catalog.batch().unwrap();
+    batch.set_background(space.id, Modality::Image, &background).unwrap();
+    batch.commit().unwrap();
+    let read = |catalog: &Catalog| catalog.view().background(space.id, Modality::Image);
+    assert_eq!(read(&catalog).unwrap(), Some(background));
+    assert_eq!(catalog.view().wrong_words(Modality::Image).unwrap(), [0; 0]);
+    catalog.connection.execute("UPDATE backgrounds SET mean = x'00000000'", []).unwrap();
+    assert!(read(&catalog).unwrap_err().to_string().contains("background of images"));
+    for damage in [
+        "UPDATE image_words SET name = 'elephant'",
+        "DELETE FROM image_words",
+        "INSERT INTO image_words (rowid, body) VALUES (99, 'nothing')",
+    ] {
+        let n = catalog.connection.execute(damage, []).unwrap();
+        assert_eq!(n, 1, "{damage}");
+        assert!(!catalog.view().wrong_words(Modality::Image).unwrap().is_empty(), "{damage}");
+    }
+    let mut batch = catalog.batch().unwrap();
+    batch.write_words(id).unwrap();
+    batch.write_words(ItemId(99)).unwrap();
+    batch.commit().unwrap();
+    assert_eq!(catalog.view().wrong_words(Modality::Image).unwrap(), [0; 0]);
+}

@@ -162,6 +162,23 @@ impl View<'_> {
         Ok(())
     }
 
+    /// Items whose words are not in the index as they should be, and rows of no item.
+    pub(crate) fn wrong_words(&self, modality: Modality) -> Result<Vec<i64>> {
+        let (failed, table) = (|| sql(self.path, "check words"), table(modality));
+        let query = format!(
+            "SELECT coalesce(item.id, row.rowid)
+             FROM (SELECT * FROM findable_words WHERE modality = ?1) AS item
+             FULL JOIN {table} AS row ON row.rowid = item.id
+             WHERE (item.id, item.body, item.name, item.tags)
+                 IS NOT (row.rowid, row.body, row.name, row.tags)"
+        );
+        let mut statement = self.connection.prepare(&query).map_err(failed())?;
+        statement
+            .query_map(params![modality.name()], |row| row.get(0))
+            .and_then(Iterator::collect)
+            .map_err(failed())
+    }
+
     /// The embedding of an item that can be found.
     fn key_of(&self, search: &WordSearch<'_>, item: i64) -> Result<Option<u64>> {
         let failed = || sql(self.path, "search by words");

@@ -52,6 +52,14 @@ impl Library {
         for id in view.embeddings_without_item()? {
             reasons.push(format!("embedding {id}: no item needs it"));
         }
+        for modality in Modality::ALL {
+            for id in view.wrong_words(modality)? {
+                reasons.push(format!("item {id}: words find it otherwise than they should"));
+            }
+            for space in &space {
+                reasons.extend(view.background(space.id, modality).err().map(|it| it.to_string()));
+            }
+        }
         if let Some(space) = &space {
             for id in view.items_without_embedding(space.id)? {
                 reasons.push(format!("item {id}: it has no embedding"));

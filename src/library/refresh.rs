@@ -38,7 +38,8 @@ pub(super) struct Made {
 impl Library {
     /// Writes the snapshots that are missing, damaged, or too far behind, so that searching is fast again.
     ///
-    /// [`Library::index`] ends with it; an app that adds items one by one calls it now and then.
+    /// [`Library::index`] ends with [`Library::refresh_snapshots_with`]; an app that adds items one by one calls one of the two now
+    /// and then.
     ///
     /// # Errors
     /// [`crate::Error::Cancelled`]; [`crate::Error::Io`] if a file cannot be written.
@@ -46,7 +47,20 @@ impl Library {
         self.refresh_all(None, progress)
     }
 
-    /// The same with the encoder that fills the library, which can say what queries look like.
+    /// The same with the encoder that fills the library: it says what queries look like, so that graphs suit them, and what
+    /// scores mean, so that hits have a probability.
+    ///
+    /// # Errors
+    /// As [`Library::refresh_snapshots`], [`crate::Error::ModelMismatch`], and the encoder's.
+    pub fn refresh_snapshots_with(
+        &mut self,
+        encoder: &mut dyn Encoder,
+        progress: Tell<'_>,
+    ) -> Result<()> {
+        self.space_of(encoder.space())?;
+        self.refresh_all(Some(encoder), progress)
+    }
+
     pub(super) fn refresh_all(
         &mut self,
         mut encoder: Option<&mut dyn Encoder>,
