@@ -11,9 +11,10 @@ use crate::error::{Error, Result};
 pub(super) const APPLICATION_ID: i64 = 0x6d6d_7372;
 
 /// One file a version, in order; appended to, never edited.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../migrations/0001_initial.sql"),
     include_str!("../../migrations/0002_tags.sql"),
+    include_str!("../../migrations/0003_descriptions.sql"),
 ];
 
 /// The newest version that this program knows.

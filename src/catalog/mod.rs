@@ -10,6 +10,7 @@ mod condition;
 #[cfg(test)]
 mod condition_tests;
 mod containers;
+mod descriptions;
 mod embeddings;
 mod functions;
 mod items;
@@ -22,6 +23,8 @@ mod spaces;
 mod tags;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod words_tests;
 
 use std::path::{Path, PathBuf};
 
@@ -31,6 +34,7 @@ use crate::error::{Error, Result};
 
 pub(crate) use batch::Batch;
 pub(crate) use containers::{Container, ContainerKind};
+pub(crate) use descriptions::DescriptionOrigin;
 pub(crate) use embeddings::StoredEmbedding;
 pub(crate) use items::StoredItem;
 pub(crate) use lacking::Lacking;

@@ -17,8 +17,10 @@ mod files;
 mod lookalikes;
 mod reindex;
 mod search;
+mod sidecars;
 mod snapshots;
 mod tags;
+mod words;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
