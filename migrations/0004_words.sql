@@ -23,7 +23,7 @@ SELECT item.id, item.modality,
     -- That of a manifest says nothing about its captions.
     CASE item.source_kind WHEN 'manifest' THEN NULL
         ELSE CAST(item.container AS TEXT) || ' ' || CAST(item.member AS TEXT) END AS name,
-    (SELECT group_concat(tag, char(10)) FROM tags WHERE item_id = item.id) AS tags
+    (SELECT group_concat(tag, char(10)) FROM (SELECT DISTINCT tag FROM tags WHERE item_id = item.id)) AS tags
 FROM items AS item WHERE item.status <> 'failed';
 
 INSERT INTO image_words (rowid, body, name, tags) SELECT id, body, name, tags FROM findable_words WHERE modality = 'image';

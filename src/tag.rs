@@ -1,4 +1,4 @@
-//! Words that a person puts on items.
+//! Words that people and files put on items.
 
 use std::fmt;
 

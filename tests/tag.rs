@@ -136,3 +136,22 @@ fn a_second_writer_waits_for_no_tag() {
     drop(library);
     check(&place);
 }
+
+#[test]
+fn keywords_of_a_photo_are_tags_until_they_are_taken_off() {
+    let said = common::Said { xmp: (&["Holiday", "Sea"], "A day at sea"), iptc: &["sea"] };
+    let place = Place::new();
+    place.write("a.jpg", common::jpeg_saying(common::RED, &said));
+    place.write("a.jpg.txt", "with Ann");
+    assert_eq!(run(&place, &["index", "photos"]).0, 0);
+    assert_eq!(stdout(&place, &["tag"]), "      1  holiday\n      1  sea\n");
+    assert_eq!(
+        change(&place, &["tag", "photos", "-sea", "+mine"]),
+        "items: 1; tags: 1 added, 1 removed\n"
+    );
+    assert!(stdout(&place, &["tag", "photos/a.jpg"]).ends_with("a.jpg: holiday, mine\n"));
+    let condition = "tag = holiday and caption = day and caption = ann";
+    let (code, found, _) = run(&place, &["query", "red", "--where", condition]);
+    assert!(code == 0 && found.trim_end().ends_with("a.jpg"), "{found}");
+    check(&place);
+}

@@ -32,8 +32,11 @@ const PATH: &str = "CASE i.source_kind WHEN 'tar' THEN CAST(i.container || '!' |
 const NAME: &str =
     "mmsearch_name(CASE i.source_kind WHEN 'tar' THEN i.member ELSE i.container END)";
 
-/// The captions of an item, as far as they can be found.
-const CAPTIONS: &str = "SELECT 1 FROM items AS c WHERE c.image_id = i.id AND c.status <> 'failed'";
+/// Where the captions of an item are: those that are items, as far as they can be found, and its descriptions.
+const CAPTIONS: [&str; 2] = [
+    "items AS c WHERE c.image_id = i.id AND c.status <> 'failed'",
+    "descriptions AS c WHERE c.item_id = i.id",
+];
 
 impl View<'_> {
     /// The keys of the embeddings of which a findable item satisfies a condition, in ascending order.
@@ -165,11 +168,13 @@ impl View<'_> {
         Ok(condition.matches(Facts { item, tags: &tags, captions: &captions }))
     }
 
-    /// The captions of an image that can be found.
+    /// The captions of an image that can be found, and its descriptions.
     fn captions_of(&self, image: ItemId) -> Result<Vec<String>> {
         let mut texts = self.texts_of(image)?;
         texts.retain(|stored| stored.item.status != Status::Failed);
-        Ok(texts.into_iter().filter_map(|stored| stored.item.text).collect())
+        let captions = texts.into_iter().filter_map(|stored| stored.item.text);
+        let descriptions = self.descriptions_of(image)?.into_iter().map(|stored| stored.text);
+        Ok(captions.chain(descriptions).collect())
     }
 }
 
@@ -380,26 +385,23 @@ impl Statement {
     }
 
     fn caption(&mut self, test: &CaptionTest, negated: bool) -> String {
-        let mut holds = |function: &str, value: &str| {
-            let value = self.param(text(value));
-            format!(
-                "(coalesce({function}(i.text, {value}), 0) \
-                 OR EXISTS ({CAPTIONS} AND {function}(c.text, {value})))"
-            )
+        let (function, values) = match test {
+            CaptionTest::Words(texts) => ("mmsearch_words", texts.as_slice()),
+            CaptionTest::Like(pattern) => ("mmsearch_like", std::slice::from_ref(pattern)),
+            CaptionTest::Glob(pattern) => ("mmsearch_glob", std::slice::from_ref(pattern)),
         };
-        let any = match test {
-            CaptionTest::Words(texts) => {
-                let parts: Vec<String> =
-                    texts.iter().map(|text| holds("mmsearch_words", text)).collect();
-                balanced(&parts, "OR")
-            }
-            CaptionTest::Like(pattern) => holds("mmsearch_like", pattern),
-            CaptionTest::Glob(pattern) => holds("mmsearch_glob", pattern),
+        let values: Vec<String> = values.iter().map(|value| self.param(text(value))).collect();
+        let holds = |column: &str| {
+            let of_value = |value| format!("{function}({column}, {value})");
+            balanced(&values.iter().map(of_value).collect::<Vec<_>>(), "OR")
         };
+        let any =
+            format!("(coalesce({}, 0) OR {})", holds("i.text"), any_caption(&holds("c.text")));
         match negated {
-            true => format!(
-                "((i.text IS NOT NULL OR EXISTS ({CAPTIONS} AND c.text IS NOT NULL)) AND NOT {any})"
-            ),
+            true => {
+                let is_there = any_caption("c.text IS NOT NULL");
+                format!("((i.text IS NOT NULL OR {is_there}) AND NOT {any})")
+            }
             false => any,
         }
     }
@@ -423,6 +425,13 @@ impl Statement {
         let places: Vec<String> = values.into_iter().map(|value| self.param(value)).collect();
         format!("({})", places.join(", "))
     }
+}
+
+/// Whether a test holds of any caption of an item.
+fn any_caption(test: &str) -> String {
+    let [items, descriptions] =
+        CAPTIONS.map(|captions| format!("EXISTS (SELECT 1 FROM {captions} AND {test})"));
+    format!("({items} OR {descriptions})")
 }
 
 /// The parts joined two by two, because SQLite refuses expressions that are a thousand deep.

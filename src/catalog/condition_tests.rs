@@ -9,7 +9,7 @@ use crate::embedding::Embedding;
 use crate::item::{ContentHash, Item, ItemId, Metadata, Modality, Source, Status};
 use crate::tag::Tag;
 
-/// A catalog of the samples and their captions, and all its items with what is known of them.
+/// A catalog of the samples, their captions and descriptions, and all its items with what is known of them.
 fn filled(dir: &Path, samples: Vec<Sample>) -> (Catalog, SpaceId, Vec<Sample>) {
     let mut catalog = Catalog::create_or_open(dir).unwrap();
     let mut batch = catalog.batch().unwrap();
@@ -20,7 +20,13 @@ fn filled(dir: &Path, samples: Vec<Sample>) -> (Catalog, SpaceId, Vec<Sample>) {
         for tag in &sample.tags {
             batch.add_tag(sample.item.id, &Tag::new(tag).unwrap(), TagOrigin::User).unwrap();
         }
+        // In turn an item, what the file says, and what the text beside it says, beginning with any of them.
         for (n, text) in sample.captions.iter().enumerate() {
+            let origins = [None, Some(DescriptionOrigin::File), Some(DescriptionOrigin::Sidecar)];
+            if let Some(origin) = origins[(n + sample.tags.len()) % 3] {
+                batch.set_description(sample.item.id, origin, Some(text)).unwrap();
+                continue;
+            }
             let mut caption = caption(sample.item.id, n as u32, text);
             caption.id = batch.add_item(caption.clone(), 0).unwrap();
             all.push(Sample { item: caption, tags: vec![], captions: vec![] });
@@ -188,8 +194,9 @@ fn the_longest_and_deepest_conditions_are_answered() {
     let deep = format!("{}type=text{}", "not(".repeat(50), " or has_gps and has_gps)".repeat(50));
     let dates = format!("modified not in (1970{}) and has_gps", ",1970".repeat(1_900));
     let wide = format!("tag=a{}", " and tag=a".repeat(999));
+    let captions = format!("caption not in (a{}) or has_gps", ",a".repeat(4_900));
     let both = format!("(taken=1970 or modified=1970){}", " and tag=a".repeat(997));
-    for text in [long, list, deep, dates, wide, both] {
+    for text in [long, list, deep, dates, wide, captions, both] {
         let condition = Condition::parse(&text).unwrap();
         compare(&catalog, space, &all, &condition).unwrap();
     }

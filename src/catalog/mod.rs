@@ -11,6 +11,7 @@ mod condition;
 #[cfg(test)]
 mod condition_tests;
 mod containers;
+mod descriptions;
 mod embeddings;
 mod functions;
 mod items;
@@ -21,6 +22,8 @@ mod row;
 mod source;
 mod spaces;
 mod tags;
+#[cfg(test)]
+mod tags_tests;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -34,6 +37,7 @@ use crate::error::{Error, Result};
 pub(crate) use backgrounds::Background;
 pub(crate) use batch::Batch;
 pub(crate) use containers::{Container, ContainerKind};
+pub(crate) use descriptions::DescriptionOrigin;
 pub(crate) use embeddings::StoredEmbedding;
 pub(crate) use items::StoredItem;
 pub(crate) use lacking::Lacking;

@@ -104,6 +104,19 @@ impl Batch<'_> {
         Ok(self.n_changed() > 0)
     }
 
+    /// Puts the tags on an item that its own file says now, in the place of those that it said before.
+    pub(crate) fn set_file_tags(&mut self, item: ItemId, tags: &[Tag]) -> Result<()> {
+        self.reword_by_id(item);
+        self.execute(
+            "DELETE FROM tags WHERE item_id = ?1 AND origin = ?2",
+            params![item.0, TagOrigin::File.name()],
+        )?;
+        for tag in tags {
+            self.add_tag(item, tag, TagOrigin::File)?;
+        }
+        Ok(())
+    }
+
     /// Takes a tag from an item, whoever put it there; whether it had it.
     pub(crate) fn remove_tag(&mut self, item: ItemId, tag: &Tag) -> Result<bool> {
         self.reword_by_id(item);

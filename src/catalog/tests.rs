@@ -50,7 +50,7 @@ fn embedding(x: f32) -> Embedding {
     Embedding::normalized(vec![x, 1.0, 0.5]).unwrap()
 }
 
-fn filled(dir: &Path) -> (Catalog, StoredSpace, ItemId) {
+pub(super) fn filled(dir: &Path) -> (Catalog, StoredSpace, ItemId) {
     let mut catalog = Catalog::create_or_open(dir).unwrap();
     let mut batch = catalog.batch().unwrap();
     let space = batch.set_space("f00d", "fake", 3).unwrap();
@@ -206,53 +206,18 @@ fn directory_and_files_are_their_owners_only() {
     assert!(n_files >= 2, "the database and its write-ahead log");
 }
 
-/// Control: the same tag is read before the byte is changed.
-#[test]
-fn a_damaged_tag_is_named_and_tags_go_with_their_item() {
-    let dir = tempfile::tempdir().unwrap();
-    let (mut catalog, _, id) = filled(dir.path());
-    let tag = |text: &str| crate::tag::Tag::new(text).unwrap();
-    let mut batch = catalog.batch().unwrap();
-    assert!(batch.add_tag(id, &tag("dog"), TagOrigin::User).unwrap());
-    assert!(!batch.add_tag(id, &tag("dog"), TagOrigin::User).unwrap());
-    assert!(batch.add_tag(id, &tag("dog"), TagOrigin::File).unwrap());
-    assert!(batch.add_tag(id, &tag("sea"), TagOrigin::File).unwrap());
-    batch.commit().unwrap();
-    let view = catalog.view();
-    let tags: Vec<_> =
-        view.tags_of(id).unwrap().into_iter().map(|it| (it.tag, it.origin)).collect();
-    let expected = [
-        (tag("dog"), TagOrigin::File),
-        (tag("dog"), TagOrigin::User),
-        (tag("sea"), TagOrigin::File),
-    ];
-    assert_eq!(tags, expected);
-    assert_eq!(view.tag_counts().unwrap(), [("dog".into(), 1), ("sea".into(), 1)]);
-    for damage in ["tag = 'cat'", "origin = 'user'", "checksum = 1"] {
-        let savepoint = format!("SAVEPOINT s; UPDATE tags SET {damage} WHERE tag = 'sea'");
-        catalog.connection.execute_batch(&savepoint).unwrap();
-        let error = catalog.view().tags_of(id).unwrap_err().to_string();
-        assert!(error.contains("a tag of item 1: the checksum does not match"), "{error}");
-        let mut reasons = Vec::new();
-        catalog.view().each_tag(|tag| reasons.extend(tag.err())).unwrap();
-        assert_eq!(reasons.len(), 1);
-        catalog.connection.execute_batch("ROLLBACK TO s; RELEASE s").unwrap();
-    }
-    let mut batch = catalog.batch().unwrap();
-    assert!(
-        batch.remove_tag(id, &tag("dog")).unwrap() && !batch.remove_tag(id, &tag("x")).unwrap()
-    );
-    batch.remove_item(id).unwrap();
-    batch.commit().unwrap();
-    assert_eq!(catalog.view().tag_counts().unwrap(), []);
-    assert_eq!(catalog.view().integrity().unwrap(), Vec::<String>::new());
-}
-
 /// `fixtures/catalogs` says how its files were made.
 #[test]
-fn a_catalog_of_version_1_is_opened_and_goes_on() {
-    let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/catalogs/v1.db");
-    for writes in [true, false] {
+fn catalogs_of_older_versions_are_opened_and_go_on() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/catalogs");
+    let dogs: &[(String, u64)] = &[("dog".into(), 1)];
+    for (file, generation, tags, writes) in [
+        ("v1.db", 8, &[][..], true),
+        ("v1.db", 8, &[], false),
+        ("v2.db", 9, dogs, true),
+        ("v2.db", 9, dogs, false),
+    ] {
+        let old = fixtures.join(file);
         let dir = tempfile::tempdir().unwrap();
         fs::copy(&old, dir.path().join(FILE_NAME)).unwrap();
         let open = if writes { Catalog::create_or_open } else { Catalog::open };
@@ -272,13 +237,19 @@ fn a_catalog_of_version_1_is_opened_and_goes_on() {
         let red = crate::Condition::parse("caption = 'red wall' and format = png").unwrap();
         let keys = view.keys_where(space.id, Modality::Image, &red).unwrap();
         assert_eq!(keys.len(), 1);
-        assert_eq!(view.tag_counts().unwrap(), []);
+        assert_eq!(view.tag_counts().unwrap(), tags);
+        assert_eq!(view.descriptions_of(ItemId(1)).unwrap(), []);
         assert_eq!(view.integrity().unwrap(), Vec::<String>::new());
+        assert_eq!(view.generation().unwrap(), generation);
         if writes {
             let mut batch = catalog.batch().unwrap();
-            let tag = crate::tag::Tag::new("dog").unwrap();
+            let tag = crate::tag::Tag::new("sea").unwrap();
             assert!(batch.add_tag(ItemId(1), &tag, TagOrigin::User).unwrap());
-            assert_eq!(batch.commit().unwrap(), 9);
+            batch.set_description(ItemId(1), DescriptionOrigin::File, Some("a wall")).unwrap();
+            assert_eq!(batch.commit().unwrap(), generation + 1);
+            let wall = crate::Condition::parse("caption = wall and tag = sea").unwrap();
+            let keys = catalog.view().keys_where(space.id, Modality::Image, &wall).unwrap();
+            assert_eq!(keys.len(), 1);
         }
     }
 }
@@ -306,7 +277,7 @@ fn what_is_wrong_with_derived_rows_is_named() {
         assert_eq!(n, 1, "{damage}");
         assert!(!catalog.view().wrong_words(Modality::Image).unwrap().is_empty(), "{damage}");
     }
-    let mut batch = catalog.batch().unwrap();
+    let batch = catalog.batch().unwrap();
     batch.write_words(id).unwrap();
     batch.write_words(ItemId(99)).unwrap();
     batch.commit().unwrap();

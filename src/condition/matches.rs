@@ -15,7 +15,7 @@ const EARTH_KM: f64 = 6_371.008_8;
 pub(crate) struct Facts<'a> {
     pub(crate) item: &'a Item,
     pub(crate) tags: &'a [String],
-    /// The texts that describe an image.
+    /// The texts that describe an image: captions of manifests, and descriptions.
     pub(crate) captions: &'a [String],
 }
 

@@ -37,7 +37,7 @@
 //! | `root = /home/me/photos` | what lies at or below that path |
 //! | `near(48.137, 11.575, 25)` | images taken within 25 km of a place |
 //! | `tag = dog and tag not in (blurred, draft)` | with the tag `dog`, and with neither of the others |
-//! | `caption = 'beach dog'` | images with a caption that has both words, and texts that have them |
+//! | `caption = 'beach dog'` | images of which a caption has both words, and texts that have them |
 //! | `meta.rating >= 4 or meta.author.name = Ann` | by the caller's own facts |
 //!
 //! Rules:
@@ -46,6 +46,8 @@
 //! - What an item does not have satisfies no test, so that `camera != x` selects what has another camera. `not (…)`
 //!   selects all that its condition does not, so that `not camera = x` selects what has none as well.
 //! - Of an item with several tags or captions, one must satisfy a test, and a negated one (`!=`, `not in`, …) none may.
+//! - Captions of an image are those of manifests, the description in its file (XMP, IPTC or EXIF), and the text beside it in
+//!   `photo.jpg.txt`; its tags are those that a person gave it and the keywords in its file (XMP, IPTC).
 //! - Texts have no `taken`, `format`, `camera`, size in pixels or place; their `tag`, `path` and `caption` are their own.
 //! - `path` of a member of a tar is `archive.tar!member`, `name` the last part of the member's name.
 //! - In `meta`, numbers are compared with numbers, `true` and `false` with booleans, and texts, or whatever is quoted,

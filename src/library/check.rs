@@ -36,6 +36,7 @@ impl Library {
         let mut reasons = view.integrity()?;
         view.each_item(|item| reasons.extend(item.err()))?;
         view.each_tag(|tag| reasons.extend(tag.err()))?;
+        view.each_description(|description| reasons.extend(description.err()))?;
         view.each_embedding_of_all(|embedding| {
             match embedding {
                 Err(reason) => reasons.push(reason),
@@ -56,7 +57,7 @@ impl Library {
             for id in view.wrong_words(modality)? {
                 reasons.push(format!("item {id}: words find it otherwise than they should"));
             }
-            for space in &space {
+            if let Some(space) = &space {
                 reasons.extend(view.background(space.id, modality).err().map(|it| it.to_string()));
             }
         }

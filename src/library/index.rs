@@ -23,8 +23,8 @@ pub struct IndexOptions {
 impl Library {
     /// Brings the library in line with `roots`: directories, pictures, tars, manifests of captions.
     ///
-    /// What is as it was is not read again. Work is committed in batches, each followed by a call of `progress`,
-    /// whose answer may stop the run; what was committed stays, and the next run goes on from there.
+    /// What is as it was is not read again, except texts beside pictures. Work is committed in batches, each followed by a
+    /// call of `progress`, whose answer may stop the run; what was committed stays, and the next run goes on from there.
     ///
     /// A file that cannot be used is listed in the report with its reason and does not stop the run.
     ///
@@ -47,7 +47,7 @@ impl Library {
         let space = self.space_for(encoder.space())?;
         let mut run =
             Run::start(&mut self.catalog, encoder, space, options.limits, report, progress);
-        run.seen = found.seen;
+        (run.seen, run.sidecars) = (found.seen, found.sidecars);
         run.remember_roots(&found.roots)?;
         run.index_files(found.files)?;
         for tar in &found.tars {
@@ -56,6 +56,7 @@ impl Library {
         for manifest in &found.manifests {
             run.index_manifest(manifest)?;
         }
+        run.index_sidecars()?;
         run.forget_what_is_gone(&found.roots, &found.gone)?;
         let mut report = run.finish();
         self.remove_replaced_spaces(progress)?;

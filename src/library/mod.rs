@@ -32,6 +32,7 @@ mod report;
 mod roots;
 mod run;
 mod search;
+mod sidecars;
 mod similar;
 mod snapshots;
 mod status;

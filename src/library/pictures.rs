@@ -7,12 +7,11 @@ use super::Stage;
 use super::busy::timed;
 use super::plan::{self, Change};
 use super::prepare::{Input, Job, Outcome, Prepared};
-use super::roots::repeat_failure;
 use super::run::Run;
 use super::write::{Encoded, Writer};
 use crate::encoder::each::encode_each_image;
 use crate::error::Result;
-use crate::item::{Metadata, Modality, Source, Status};
+use crate::item::{Metadata, Modality, Source};
 use crate::media::{self, Entry, Kind};
 use crate::pixels::Pixels;
 
@@ -35,9 +34,8 @@ impl Run<'_> {
         let source = Source::File { path: file.path.clone() };
         let known = self.catalog.view().item_at(&source)?.map(|stored| stored.item);
         if let (Change::Unchanged, Some(item)) = (plan::file_change(&file, known.as_ref()), known) {
-            self.report.images.unchanged += u64::from(item.status != Status::Failed);
-            repeat_failure(&mut self.report, &item);
-            return Ok(());
+            let view = self.catalog.view();
+            return self.sidecars.keep_picture(view, &item, &mut self.report);
         }
         self.n_images.n_total += 1;
         self.feed_file(file)
@@ -82,10 +80,16 @@ impl Run<'_> {
         }
         let n_pictures = prepared.len() as u64;
         let encoded = self.encode_pictures(&prepared)?;
+        let sidecars: Vec<_> = prepared
+            .iter()
+            .map(|picture| self.sidecars.text_of(&picture.source, &mut self.report))
+            .collect();
         let (report, began) = (self.report.clone(), Instant::now());
         let mut writer = Writer::new(self.catalog.batch()?, self.space.id, encoded, report);
-        for picture in prepared {
-            writer.put_picture(picture, Metadata::new())?;
+        for (picture, sidecar) in prepared.into_iter().zip(sidecars) {
+            if let Some(id) = writer.put_picture(picture, Metadata::new())? {
+                writer.put_sidecar(id, sidecar.as_deref())?;
+            }
         }
         self.report = writer.commit()?;
         self.report.busy.write += began.elapsed();

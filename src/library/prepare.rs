@@ -14,7 +14,7 @@ use super::busy::{Busy, timed};
 use crate::encoder::Preprocess;
 use crate::error::Error;
 use crate::item::{ContentHash, ImageFacts, Source};
-use crate::media::{self, Limits, Stat};
+use crate::media::{self, Decoded, Limits, Stat, Words};
 use crate::pixels::Pixels;
 
 /// Pictures that may be between being handed in and being taken out. A square of 224 pixels takes 150 KB.
@@ -66,6 +66,8 @@ pub(super) enum Outcome {
         square: Pixels,
         /// What its file says.
         facts: ImageFacts,
+        /// What its file says in words.
+        words: Words,
         /// Why a part of it is missing, where one is.
         truncated: Option<String>,
     },
@@ -242,7 +244,8 @@ fn decode(bytes: &[u8], preprocess: &Preprocess, limits: &Limits, busy: &mut Bus
             timed(&mut busy.decode, || media::decode(bytes, limits, preprocess.detail()))?;
         let square = timed(&mut busy.resize, || preprocess.apply(&decoded.pixels));
         let square = square.map_err(|error| error.to_string())?;
-        Ok(Outcome::Ready { square, facts: decoded.facts, truncated: decoded.truncated })
+        let Decoded { facts, words, truncated, .. } = decoded;
+        Ok(Outcome::Ready { square, facts, words, truncated })
     };
     catch_unwind(AssertUnwindSafe(prepare))
         .unwrap_or_else(|_| Err("preparing it failed; please report this picture".to_string()))

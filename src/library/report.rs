@@ -28,7 +28,7 @@ pub struct Report {
 pub struct Tally {
     /// New in the library.
     pub added: u64,
-    /// Known by their source, with new content.
+    /// Known by their source, with new content, or with another text beside them.
     pub updated: u64,
     /// Known by their content, under a new path.
     pub moved: u64,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::plan::{self, Change, Reading};
 use super::report::label;
+use super::sidecars::Sidecars;
 use super::{IndexOptions, Progress, Report, Stage};
 use crate::catalog::View;
 use crate::error::{Error, Result, io_at};
@@ -31,6 +32,8 @@ pub(super) struct Found {
     pub(super) gone: Vec<PathBuf>,
     /// Every path that was looked at; roots and manifests may name one twice.
     pub(super) seen: HashSet<PathBuf>,
+    /// The texts beside pictures.
+    pub(super) sidecars: Sidecars,
 }
 
 /// Walks the roots and compares what is there with the catalog.
@@ -41,7 +44,8 @@ pub(super) fn look(
     report: &mut Report,
     progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
 ) -> Result<Found> {
-    let (found, root) = (Found::default(), PathBuf::new());
+    let found = Found { sidecars: Sidecars::new(view)?, ..Found::default() };
+    let root = PathBuf::new();
     let mut look = Look { view, options, report, progress, found, root };
     for root in roots {
         look.root(root)?;
@@ -102,6 +106,10 @@ impl Look<'_> {
             Ok(path) => path,
             Err(error) => return self.missing_root(root, error),
         };
+        if media::is_sidecar(&path) {
+            // `photos/*` names it too; it is read with its picture.
+            return Ok(());
+        }
         self.root.clone_from(&path);
         let mut n_found = 0;
         for found in media::walk(&path)? {
@@ -159,10 +167,7 @@ impl Look<'_> {
         let known = known.map(|stored| stored.item);
         match (plan::file_change(&entry, known.as_ref()), known) {
             (Change::Unchanged, Some(item)) => {
-                if item.status != Status::Failed {
-                    self.report.images.unchanged += 1;
-                }
-                repeat_failure(self.report, &item);
+                self.found.sidecars.keep_picture(self.view, &item, self.report)?;
             }
             (Change::New | Change::Changed | Change::Unchanged, _) => self.found.files.push(entry),
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::prepare::Pool;
 use super::roots::is_gone;
+use super::sidecars::Sidecars;
 use super::{Forgotten, Progress, Report, Stage};
 use crate::catalog::{Catalog, StoredSpace};
 use crate::encoder::Encoder;
@@ -16,7 +17,7 @@ use crate::media::Limits;
 /// Items that are looked at or removed in one transaction; each may take its texts along.
 const FORGET_BATCH: usize = 64;
 
-/// A run of `index`. Its other steps are in `pictures`, `tars` and `captions`.
+/// A run of `index`. Its other steps are in `pictures`, `tars`, `captions` and `sidecars`.
 pub(super) struct Run<'a> {
     pub(super) catalog: &'a mut Catalog,
     pub(super) encoder: &'a mut dyn Encoder,
@@ -26,6 +27,7 @@ pub(super) struct Run<'a> {
     pub(super) report: Report,
     /// Files that were looked at in this run.
     pub(super) seen: HashSet<PathBuf>,
+    pub(super) sidecars: Sidecars,
     pub(super) n_images: Count,
     pub(super) n_texts: Count,
     progress: &'a mut dyn FnMut(&Progress) -> ControlFlow<()>,
@@ -49,8 +51,20 @@ impl<'a> Run<'a> {
     ) -> Self {
         let pool = Pool::start(encoder.preprocess(), limits);
         let (n_images, n_texts) = (Count::default(), Count::default());
-        let seen = HashSet::new();
-        Self { catalog, encoder, space, limits, pool, report, seen, n_images, n_texts, progress }
+        let (seen, sidecars) = (HashSet::new(), Sidecars::default());
+        Self {
+            catalog,
+            encoder,
+            space,
+            limits,
+            pool,
+            report,
+            seen,
+            sidecars,
+            n_images,
+            n_texts,
+            progress,
+        }
     }
 
     pub(super) fn finish(mut self) -> Report {

@@ -1,4 +1,4 @@
-//! Tags: words that a person puts on items, to filter by.
+//! Tags: words to filter by, that a person puts on items, or that their files have as keywords.
 
 use super::forget::Selector;
 use super::{Library, roots};
@@ -13,7 +13,7 @@ const PAGE: usize = 1_000;
 /// What [`Library::tag`] has changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tagged {
-    /// Tags that an item did not have before, over all items.
+    /// Tags that nobody had given an item before, over all items; its file may have them as keywords.
     pub n_added: u64,
     /// Tags that an item has no longer, over all items.
     pub n_removed: u64,
@@ -21,7 +21,8 @@ pub struct Tagged {
 
 impl Library {
     /// Puts tags on items and takes others from them, all or nothing. A tag in both lists is on the items
-    /// afterwards; what is so already stays so. Tags stay when their item is read again, and go when it is forgotten.
+    /// afterwards; what is so already stays so. Tags stay when their item is read again, and go when it is forgotten;
+    /// a keyword of its file that was taken off comes back when the file is read again.
     ///
     /// # Errors
     /// [`Error::NotFound`] for an id that is no item's, and nothing is changed; [`Error::Catalog`].

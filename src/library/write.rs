@@ -6,10 +6,11 @@ use super::Report;
 use super::prepare::{Outcome, Prepared};
 use super::report::{Effect, label};
 use super::roots::{is_gone, repeat_failure};
-use crate::catalog::{Batch, SpaceId, StoredItem};
+use crate::catalog::{Batch, DescriptionOrigin, SpaceId, StoredItem};
 use crate::embedding::Embedding;
 use crate::error::Result;
 use crate::item::{ContentHash, Item, ItemId, Metadata, Modality, Source, Status};
+use crate::media::Words;
 
 /// How many items of equal content are looked at to find the one that was moved.
 const MAX_MOVE_CANDIDATES: usize = 64;
@@ -49,7 +50,22 @@ impl<'a> Writer<'a> {
             return Ok(None);
         }
         let scan = picture.scan;
-        self.put(Item { metadata, ..into_item(picture) }, scan).map(Some)
+        let (item, words) = into_item(picture);
+        let id = self.put(Item { metadata, ..item }, scan)?;
+        self.put_words(id, &words)?;
+        Ok(Some(id))
+    }
+
+    /// Writes what a picture's own file says in words, over what it said before.
+    fn put_words(&mut self, picture: ItemId, words: &Words) -> Result<()> {
+        self.batch.set_file_tags(picture, &words.tags)?;
+        let description = words.description.as_deref();
+        self.batch.set_description(picture, DescriptionOrigin::File, description)
+    }
+
+    /// Writes what the text beside a picture says; nothing if there is none.
+    pub(super) fn put_sidecar(&mut self, picture: ItemId, text: Option<&str>) -> Result<()> {
+        self.batch.set_description(picture, DescriptionOrigin::Sidecar, text)
     }
 
     /// Writes an item whose status does not know yet what the encoder said.
@@ -102,6 +118,10 @@ impl<'a> Writer<'a> {
         if *old != item || known.scan != scan {
             self.batch.replace_item(old, item, scan)?;
         }
+        if !has_same_content {
+            // Pictures say it anew; what is no picture any more, or not in a file, says nothing.
+            self.put_words(old.id, &Words::default())?;
+        }
         Ok((old.id, if has_same_content { Effect::Unchanged } else { Effect::Updated }))
     }
 
@@ -138,15 +158,17 @@ pub(super) fn text_item(source: Source, text: &str) -> Item {
     }
 }
 
-/// The item that a prepared picture makes.
-fn into_item(picture: Prepared) -> Item {
-    let (status, reason, facts) = match picture.outcome {
-        Outcome::Ready { facts, truncated: None, .. } => (Status::Ok, None, Some(facts)),
-        Outcome::Ready { facts, truncated, .. } => (Status::Truncated, truncated, Some(facts)),
-        Outcome::Failed(reason) => (Status::Failed, Some(reason), None),
-        Outcome::Vanished => (Status::Failed, Some("vanished".into()), None),
+/// The item that a prepared picture makes, and what its file says in words.
+fn into_item(picture: Prepared) -> (Item, Words) {
+    let (status, reason, facts, words) = match picture.outcome {
+        Outcome::Ready { facts, words, truncated, .. } => {
+            let status = if truncated.is_some() { Status::Truncated } else { Status::Ok };
+            (status, truncated, Some(facts), words)
+        }
+        Outcome::Failed(reason) => (Status::Failed, Some(reason), None, Words::default()),
+        Outcome::Vanished => (Status::Failed, Some("vanished".into()), None, Words::default()),
     };
-    Item {
+    let item = Item {
         id: ItemId(0),
         modality: Modality::Image,
         source: picture.source,
@@ -159,5 +181,6 @@ fn into_item(picture: Prepared) -> Item {
         text: None,
         image: None,
         metadata: Metadata::new(),
-    }
+    };
+    (item, words)
 }

@@ -14,7 +14,7 @@ use image::{
 };
 
 use super::exif::ExifFacts;
-use super::{Limits, jpeg, jpeg_end};
+use super::{Limits, Words, jpeg, jpeg_end};
 use crate::item::ImageFacts;
 use crate::pixels::{Detail, Pixels};
 
@@ -40,6 +40,8 @@ pub struct Decoded {
     pub pixels: Pixels,
     /// What its file says.
     pub facts: ImageFacts,
+    /// What its file says in words.
+    pub words: Words,
     /// Why a part of the picture is missing, where one is.
     pub truncated: Option<String>,
 }
@@ -70,7 +72,8 @@ fn decode_within(bytes: &[u8], limits: &Limits, detail: Detail) -> Result<Decode
     let (width, height) = decoder.dimensions();
     check_size(width, height, decoder.total_bytes(), limits)?;
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let exif = exif_of(&mut decoder, format, bytes);
+    let mut exif = exif_of(&mut decoder, format, bytes);
+    let words = words_of(&mut decoder, exif.description.take());
     let picture = match (format == ImageFormat::Jpeg)
         .then(|| jpeg::decode(bytes, (width, height), detail))
         .flatten()
@@ -94,6 +97,7 @@ fn decode_within(bytes: &[u8], limits: &Limits, detail: Detail) -> Result<Decode
             latitude: exif.latitude,
             longitude: exif.longitude,
         },
+        words,
         truncated: (format == ImageFormat::Jpeg && !jpeg_end::is_complete(bytes))
             .then(|| "the jpeg ends too early; what is missing is grey".into()),
     })
@@ -183,6 +187,13 @@ fn exif_of(decoder: &mut impl ImageDecoder, format: ImageFormat, bytes: &[u8]) -
     block.map(ExifFacts::read).unwrap_or_default()
 }
 
+/// The decoder of JPEG walks the segments in front of the picture once more for each packet, which takes microseconds.
+fn words_of(decoder: &mut impl ImageDecoder, description: Option<String>) -> Words {
+    let xmp = decoder.xmp_metadata().ok().flatten();
+    let iptc = decoder.iptc_metadata().ok().flatten();
+    Words::read(xmp.as_deref(), iptc.as_deref(), description)
+}
+
 /// 8-bit RGB; what is transparent shows white, as on paper.
 fn over_white(picture: DynamicImage) -> RgbImage {
     if !picture.color().has_alpha() {
@@ -219,3 +230,5 @@ fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod words_tests;

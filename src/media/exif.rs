@@ -1,8 +1,10 @@
-//! When, with what and where a photo was taken, as its EXIF block says.
+//! When, with what and where a photo was taken, and what it shows, as its EXIF block says.
 //!
 //! What is malformed or out of range is left out; it never fails a picture.
 
 use exif::{DateTime, Exif, In, Rational, Reader, Tag, Value};
+
+use super::words::guessed;
 
 /// Longest text that is taken out of a file.
 const MAX_TEXT_CHARS: usize = 120;
@@ -14,6 +16,8 @@ pub(super) struct ExifFacts {
     pub(super) camera: Option<String>,
     pub(super) latitude: Option<f64>,
     pub(super) longitude: Option<f64>,
+    /// As it is written there.
+    pub(super) description: Option<String>,
 }
 
 impl ExifFacts {
@@ -27,7 +31,13 @@ impl ExifFacts {
             return Self::default();
         };
         let (latitude, longitude) = place(&exif).unzip();
-        Self { taken_at: taken_at(&exif), camera: camera(&exif), latitude, longitude }
+        Self {
+            taken_at: taken_at(&exif),
+            camera: camera(&exif),
+            latitude,
+            longitude,
+            description: description(&exif),
+        }
     }
 }
 
@@ -77,6 +87,12 @@ fn degrees(exif: &Exif, tag: Tag, ref_tag: Tag, plus: &str, minus: &str) -> Opti
     } else {
         None
     }
+}
+
+/// The standard wants ASCII; programs write what they like.
+fn description(exif: &Exif) -> Option<String> {
+    let Value::Ascii(texts) = value(exif, Tag::ImageDescription)? else { return None };
+    Some(guessed(texts.first()?).into_owned())
 }
 
 fn value(exif: &Exif, tag: Tag) -> Option<&Value> {
@@ -171,6 +187,7 @@ mod tests {
     const MAKE: u16 = 0x010F;
     const MODEL: u16 = 0x0110;
     const TAKEN: u16 = 0x9003;
+    const DESCRIPTION: u16 = 0x010E;
 
     fn camera_of(make: &[u8], model: &[u8]) -> Option<String> {
         let fields = [(MAKE, Field::Ascii(make)), (MODEL, Field::Ascii(model))];
@@ -223,6 +240,18 @@ mod tests {
             (b"\0", None),
         ] {
             assert_eq!(taken_at_of(text).as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn description_is_utf_8_or_latin_1() {
+        for (text, expected) in [
+            (&b"A dog\0"[..], Some("A dog")),
+            ("Bär\0".as_bytes(), Some("Bär")),
+            (b"B\xe4r\0", Some("Bär")),
+        ] {
+            let block = write(&[(DESCRIPTION, Field::Ascii(text))], &[], &[]);
+            assert_eq!(ExifFacts::read(block).description.as_deref(), expected);
         }
     }
 

@@ -18,11 +18,13 @@ mod open;
 mod pairs;
 mod parallel;
 mod picture;
+mod sidecar;
 mod source_pictures;
 mod store;
 mod tar;
 mod thumbnail;
 mod walk;
+mod words;
 
 pub use self::tar::{Member, tar_members};
 pub use decode::{Decoded, decode};
@@ -32,9 +34,12 @@ pub use open::{Stat, open_regular, read_regular};
 pub use pairs::{Pair, PairSource, Pairs, paraphrases};
 pub(crate) use parallel::in_parallel;
 pub use picture::read_picture;
+pub(crate) use sidecar::is_sidecar;
+pub use sidecar::{Sidecars, read_sidecar};
 pub use source_pictures::SourcePictures;
 pub use thumbnail::{jpeg_bytes, thumbnail};
 pub use walk::{Entry, Kind, Skipped, kind_of_name, no_decoder, root_path, walk};
+pub use words::Words;
 
 /// How much of one file is read and decoded at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -142,3 +142,41 @@ pub fn replace_unnoticed(path: &Path, mut bytes: Vec<u8>) {
         .set_modified(metadata.modified().unwrap())
         .unwrap();
 }
+
+/// What a picture's file says in words.
+#[derive(Default)]
+pub struct Said<'a> {
+    /// Keywords and description in its XMP packet.
+    pub xmp: (&'a [&'a str], &'a str),
+    /// Keywords in its IPTC records.
+    pub iptc: &'a [&'a str],
+}
+
+/// A JPEG of one colour whose file says something.
+pub fn jpeg_saying(colour: [u8; 3], said: &Said<'_>) -> Vec<u8> {
+    let segment = |marker: u8, name: &[u8], body: &[u8]| {
+        let length = u16::try_from(name.len() + body.len() + 2).unwrap().to_be_bytes();
+        [&[0xFF, marker], &length[..], name, body].concat()
+    };
+    let (keywords, description) = said.xmp;
+    let keywords: String = keywords.iter().map(|word| format!("<rdf:li>{word}</rdf:li>")).collect();
+    let xmp = format!(
+        "<rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'>
+         <rdf:Description xmlns:dc='http://purl.org/dc/elements/1.1/'>
+          <dc:subject><rdf:Bag>{keywords}</rdf:Bag></dc:subject>
+          <dc:description><rdf:Alt><rdf:li xml:lang='x-default'>{description}</rdf:li></rdf:Alt></dc:description>
+         </rdf:Description></rdf:RDF>"
+    );
+    let record = |word: &&str| [&[0x1C, 2, 25, 0, word.len() as u8], word.as_bytes()].concat();
+    let records: Vec<u8> = said.iptc.iter().flat_map(record).collect();
+    let length = u32::try_from(records.len()).unwrap().to_be_bytes();
+    let iptc = [b"8BIM\x04\x04\0\0", &length[..], &records].concat();
+    let jpeg = jpeg(colour, 0);
+    [
+        &jpeg[..2],
+        &segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0", xmp.as_bytes()),
+        &segment(0xED, b"Photoshop 3.0\0", &iptc),
+        &jpeg[2..],
+    ]
+    .concat()
+}

@@ -66,7 +66,10 @@ fn values_separated_by_commas_read_back() {
     assert_eq!((&sofa[8], &sofa[10]), (&b"a <b>red</b> \"sofa\",\r\nas it is"[..], &b"16"[..]));
     row(b"file", HOSTILE_NAME);
     row(b"tar", b"t.tar!deep/green.png");
-    assert!(rows[0][1].starts_with(b"0.") && rows[0][2].is_empty());
+    let number = |field: &[u8]| str::from_utf8(field).unwrap().parse::<f32>().unwrap();
+    assert!(
+        rows.iter().all(|row| number(&row[1]) <= 1.0 && (0.0..=1.0).contains(&number(&row[2])))
+    );
 
     let bytes = stdout(&place, &["duplicates", "--csv"]);
     let text = String::from_utf8(bytes).unwrap();

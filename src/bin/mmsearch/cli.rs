@@ -265,7 +265,8 @@ pub(crate) struct ForgetArgs {
 ///
 /// `mmsearch tag holiday.jpg +beach -draft` puts `beach` on a photo and takes `draft` from it. Without `+` and `-` the
 /// items are listed with their tags; without items, all tags with the number of their items. A tag is in lower case
-/// and may have spaces (`'+new york'`). Say ./+name for a file whose name begins with a sign.
+/// and may have spaces (`'+new york'`). Keywords in a photo's file (XMP, IPTC) are tags too, and can be taken off; they come
+/// back when the file is changed. Say ./+name for a file whose name begins with a sign.
 #[derive(Args, Debug)]
 pub(crate) struct TagArgs {
     /// Directories, files, tars or manifests that items came from, ids of items, and tags after their signs

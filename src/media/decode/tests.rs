@@ -9,7 +9,7 @@ use crate::media::exif::block;
 
 const LIMITS: Limits = Limits { max_file_bytes: 1 << 20, max_pixels: 1_000_000 };
 
-fn decoded(bytes: &[u8]) -> Decoded {
+pub(super) fn decoded(bytes: &[u8]) -> Decoded {
     decode(bytes, &LIMITS, Detail::Full).unwrap()
 }
 
@@ -17,14 +17,14 @@ fn refused(bytes: &[u8]) -> String {
     decode(bytes, &LIMITS, Detail::Full).unwrap_err()
 }
 
-fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+pub(super) fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(vec![]);
     picture.write_to(&mut bytes, format).unwrap();
     bytes.into_inner()
 }
 
 /// Pixels that differ everywhere, and do not compress.
-fn noise(width: u32, height: u32) -> RgbImage {
+pub(super) fn noise(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| {
         let mixed = (x * 7919 + y * 104_729 + 17).wrapping_mul(2_654_435_761);
         Rgb([mixed as u8, (mixed >> 8) as u8, (mixed >> 16) as u8])
@@ -105,7 +105,7 @@ fn sixteen_bits_become_eight() {
     assert_eq!(colour(&tiff), [255, 0, 128]);
 }
 
-fn png_chunk(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
+pub(super) fn png_chunk(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
     let mut crc = flate2::Crc::new();
     crc.update(name);
     crc.update(body);
