@@ -1,6 +1,6 @@
 -- How the items of a space answer what has nothing to do with them; scores of queries are compared with that.
 --
--- Derived: measured again with every snapshot. Both columns of bytes hold f32 values, least significant byte first.
+-- Derived: measured again with every snapshot. The columns of bytes hold f32 values, least significant byte first.
 
 CREATE TABLE backgrounds (
     space_id INTEGER NOT NULL REFERENCES spaces (id) ON DELETE CASCADE,
@@ -9,6 +9,8 @@ CREATE TABLE backgrounds (
     generation INTEGER NOT NULL,
     -- The mean of the modality's embeddings.
     mean BLOB NOT NULL,
+    -- The mean of the phrases' embeddings: where texts lie, for a library that has none of its own.
+    phrase_mean BLOB NOT NULL,
     -- The best score that each of some everyday phrases has with an item, in ascending order.
     best_scores BLOB NOT NULL,
     checksum INTEGER NOT NULL,

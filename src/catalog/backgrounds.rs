@@ -14,6 +14,8 @@ pub(crate) struct Background {
     pub(crate) generation: u64,
     /// The mean of the modality's embeddings.
     pub(crate) mean: Vec<f32>,
+    /// The mean of the phrases' own embeddings: where texts lie.
+    pub(crate) phrase_mean: Vec<f32>,
     /// The best score that each of some phrases has with an item, in ascending order.
     pub(crate) best_scores: Vec<f32>,
 }
@@ -32,11 +34,11 @@ impl View<'_> {
         let read = self
             .connection
             .prepare_cached(
-                "SELECT space_id, modality, generation, mean, best_scores, checksum FROM backgrounds
-                 WHERE space_id = ?1 AND modality = ?2",
+                "SELECT space_id, modality, generation, mean, phrase_mean, best_scores, checksum
+                 FROM backgrounds WHERE space_id = ?1 AND modality = ?2",
             )
             .and_then(|mut statement| {
-                statement.query_row(params![space.0, modality.name()], |row| row::values(row, 5))
+                statement.query_row(params![space.0, modality.name()], |row| row::values(row, 6))
             })
             .map(Some)
             .or_else(none_if_absent)
@@ -64,14 +66,23 @@ impl Batch<'_> {
             Value::Text(modality.name().into()),
             background.generation.cast_signed().into(),
             bytes(&background.mean).into(),
+            bytes(&background.phrase_mean).into(),
             bytes(&background.best_scores).into(),
         ];
-        let [space, modality, generation, mean, best_scores] = &values;
+        let [space, modality, generation, mean, phrase_mean, best_scores] = &values;
         self.execute(
-            "INSERT INTO backgrounds (space_id, modality, generation, mean, best_scores, checksum)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (space_id, modality) DO UPDATE
-             SET generation = ?3, mean = ?4, best_scores = ?5, checksum = ?6",
-            params![space, modality, generation, mean, best_scores, row::checksum(&values)],
+            "INSERT OR REPLACE INTO backgrounds
+             (space_id, modality, generation, mean, phrase_mean, best_scores, checksum)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                space,
+                modality,
+                generation,
+                mean,
+                phrase_mean,
+                best_scores,
+                row::checksum(&values)
+            ],
         )
     }
 
@@ -85,12 +96,16 @@ impl Batch<'_> {
 }
 
 fn parse(values: &[Value]) -> Option<Background> {
-    let [_, _, Value::Integer(generation), Value::Blob(mean), Value::Blob(best_scores)] = values
-    else {
+    let [_, _, Value::Integer(generation), blobs @ ..] = values else { return None };
+    let [Value::Blob(mean), Value::Blob(phrase_mean), Value::Blob(best_scores)] = blobs else {
         return None;
     };
-    let (mean, best_scores) = (floats(mean)?, floats(best_scores)?);
-    Some(Background { generation: generation.cast_unsigned(), mean, best_scores })
+    Some(Background {
+        generation: generation.cast_unsigned(),
+        mean: floats(mean)?,
+        phrase_mean: floats(phrase_mean)?,
+        best_scores: floats(best_scores)?,
+    })
 }
 
 fn bytes(values: &[f32]) -> Vec<u8> {

@@ -258,8 +258,8 @@ fn catalogs_of_older_versions_are_opened_and_go_on() {
 fn what_is_wrong_with_derived_rows_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let (mut catalog, space, id) = filled(dir.path());
-    let background =
-        Background { generation: 1, mean: vec![0.5; 3], best_scores: vec![-0.25, 0.5] };
+    let (mean, phrase_mean) = (vec![0.5; 3], vec![0.25; 3]);
+    let background = Background { generation: 1, mean, phrase_mean, best_scores: vec![-0.25, 0.5] };
     let mut batch = catalog.batch().unwrap();
     batch.set_background(space.id, Modality::Image, &background).unwrap();
     batch.commit().unwrap();

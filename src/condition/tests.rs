@@ -51,6 +51,15 @@ fn conditions_are_written_as_they_are_read() {
 }
 
 #[test]
+fn the_examples_of_the_documentation_are_conditions() {
+    let page = include_str!("../../docs/conditions.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
+    let n =
+        rows.map(|(example, _)| read(example)).filter(|it| read(&it.to_string()) == *it).count();
+    assert!(n >= 16, "{n} examples");
+}
+
+#[test]
 fn mistakes_are_named_with_their_column() {
     for (text, column, reason) in [
         ("", 1, "expected a field, found the end"),

@@ -71,7 +71,9 @@ fn measured(
         best_scores.extend(best.neighbors.first().map(|best| best.score));
     }
     best_scores.sort_by(f32::total_cmp);
-    Ok(Background { generation: snapshot.meta().generation, mean, best_scores })
+    let phrases: Vec<f32> = phrases.iter().flat_map(|it| it.as_slice()).copied().collect();
+    let phrase_mean = self::mean(&phrases, space.dim);
+    Ok(Background { generation: snapshot.meta().generation, mean, phrase_mean, best_scores })
 }
 
 fn mean(vectors: &[f32], dim: usize) -> Vec<f32> {

@@ -276,21 +276,22 @@ impl Question {
 }
 
 /// Where the embeddings of each modality lie: photos and texts of the same things are a long way apart (the *gap*).
+///
+/// Of a library without texts of its own those are taken to lie where the everyday phrases do.
 struct Means(Option<[Vec<f32>; 2]>);
 
 impl Means {
     /// None unless both are known, because one alone would only move terms of that modality.
     fn read(view: View<'_>, space: &StoredSpace) -> Result<Self> {
-        let mut means = Vec::new();
-        for modality in Modality::ALL {
-            match view.background(space.id, modality) {
-                Ok(Some(known)) if known.mean.len() == space.dim => means.push(known.mean),
-                // What is damaged is told where probabilities are read.
-                Ok(_) | Err(Error::Corrupt { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Self(means.try_into().ok()))
+        let background = |modality| match view.background(space.id, modality) {
+            // What is damaged is told where probabilities are read.
+            Err(Error::Corrupt { .. }) => Ok(None),
+            known => known,
+        };
+        let Some(images) = background(Modality::Image)? else { return Ok(Self(None)) };
+        let texts = background(Modality::Text)?.map_or(images.phrase_mean, |texts| texts.mean);
+        let fit = [&images.mean, &texts].iter().all(|mean| mean.len() == space.dim);
+        Ok(Self(fit.then_some([images.mean, texts])))
     }
 
     /// The point from where the embeddings of its modality lie.

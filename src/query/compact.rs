@@ -1,27 +1,4 @@
-//! Queries on one line: `beach + 0.5*@sofa.jpg - people`.
-//!
-//! ```text
-//! query   = [sign] term { sign term }
-//! sign    = "+" | "-"                      at the beginning, or after a space
-//! term    = [ number "*" ] operand
-//! operand = "@" name                       a photo: a path, or - for standard input
-//!         | "#" number                     an item of the library, by its id
-//!         | name                           a text
-//! name    = quoted | words
-//! quoted  = '"' … '"'                      a quote inside is written twice
-//! words   = everything up to the next sign or the end, without the spaces around it
-//! ```
-//! A sign inside a word is part of it: `t-shirt` is one text, `t -shirt` is two terms.
-//!
-//! | query | means |
-//! |---|---|
-//! | `a dog on the beach` | a text |
-//! | `beach - people` | a beach, not people |
-//! | `beach + 0.5*sunset` | a beach, and half as much a sunset |
-//! | `@sofa.jpg + red` | like the photo, and red |
-//! | `#17 - #23` | like item 17, not like item 23 |
-//! | `"black - white" - "@home"` | two texts, the second unwanted |
-//! | `- indoors` | as unlike indoors as there is |
+#![doc = include_str!("../../docs/queries.md")]
 
 use std::fmt;
 use std::path::PathBuf;

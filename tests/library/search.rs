@@ -254,3 +254,25 @@ fn items_can_be_terms() {
 fn meant(text: &str) -> Query {
     Query::text(text).mode(Mode::Semantic)
 }
+
+/// Control: without backgrounds, which forgetting removes, nothing is taken off.
+#[test]
+fn without_texts_of_its_own_a_library_knows_where_texts_lie() {
+    let place = Place::new();
+    for (n, color) in [RED, GREEN, BLUE, RED, GREEN].into_iter().enumerate() {
+        place.write(&format!("{n}.png"), png(color, n as u32));
+    }
+    let mut library = writer(&place);
+    index(&mut library, &[place.photos()]);
+    library.forget(&[mmsearch::library::Selector::Path(place.photo("4.png"))]).unwrap();
+    let red = Pixels::new(16, 16, picture(RED, 9).into_raw()).unwrap();
+    let query = Query::image(red).and(Term::Text("green".into()), 1.0);
+    let score = |library: &mut Library| {
+        library.search(&mut FakeEncoder::default(), &query).unwrap()[0].score.unwrap()
+    };
+    let plain = score(&mut library);
+    let mut go_on = |_: &_| ControlFlow::Continue(());
+    library.refresh_snapshots_with(&mut FakeEncoder::default(), &mut go_on).unwrap();
+    assert!((score(&mut library) - plain).abs() > 1e-3);
+    check(&library);
+}

@@ -1,7 +1,9 @@
-//! What the help texts say can be done, completions and man pages.
+//! What the help texts and the documentation say can be done, completions and man pages.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::common::program::{mmsearch, run, three_photos};
@@ -16,10 +18,18 @@ fn with_commands() -> (Place, std::ffi::OsString) {
     }
     fs::write(place.root().join("words.txt"), "a sofa\na chair\n").unwrap();
     place.write("IMG_2034.jpg", jpeg(RED, 1));
+    for name in ["holiday.jpg", "IMG_1234.jpg", "Pictures/sofa.jpg", "Pictures/private/me.jpg"] {
+        let path = place.root().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, jpeg(RED, 2)).unwrap();
+    }
+    fs::write(place.root().join("labels.txt"), "a dog\na cat\n").unwrap();
+    symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures"), place.root().join("fixtures"))
+        .unwrap();
     let rows = ["sofa", "red sofa", "a dog on the beach"]
         .map(|caption| format!("{{\"image\": \"sofa.jpg\", \"caption\": \"{caption}\"}}\n"));
     place.write("captions.jsonl", rows.concat());
-    assert_eq!(run(&place, &["index", "photos"]).0, 0);
+    assert_eq!(run(&place, &["index", "photos", "Pictures", "holiday.jpg"]).0, 0);
     let bin = place.root().join("bin");
     fs::create_dir(&bin).unwrap();
     symlink(env!("CARGO_BIN_EXE_mmsearch"), bin.join("mmsearch")).unwrap();
@@ -30,6 +40,55 @@ fn with_commands() -> (Place, std::ffi::OsString) {
     let mut path = bin.into_os_string();
     path.push(":/usr/bin:/bin");
     (place, path)
+}
+
+/// What comes of a line in a shell: the exit code, and stderr.
+fn typed(place: &Place, path: &OsStr, line: &str) -> (Option<i32>, String) {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", line]).env("PATH", path).env("HOME", place.root());
+    shell.env("MMSEARCH_FAKE_ENCODER", "1").env("MMSEARCH_LIBRARY", place.library());
+    let output = shell.current_dir(place.root()).stdin(Stdio::null()).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// Commands of the documentation that other tests run, because they need a network, a model on the disk, or a minute; and a line of Cargo.toml.
+const ELSEWHERE: [&str; 6] = ["model", "train", "eval", "reindex", "bench", "="];
+
+/// Of a small library nothing may match; then that is what must be said.
+#[test]
+fn every_command_of_the_documentation_works() {
+    let (place, path) = with_commands();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (page, n_least) in [("README.md", 25), ("docs/queries.md", 20)] {
+        let text = fs::read_to_string(root.join(page)).unwrap();
+        // Every second piece between fences is code.
+        let code = text.split("\n```").skip(1).step_by(2);
+        let lines = code.flat_map(str::lines).map(|line| line.trim_start_matches("$ "));
+        let is_ours = |line: &&str| {
+            let mut words = line.split_whitespace();
+            words.next() == Some("mmsearch")
+                && words.next().is_some_and(|it| !ELSEWHERE.contains(&it))
+                && !line.contains("--model")
+        };
+        let mut n_lines = 0;
+        for line in lines.filter(is_ours) {
+            n_lines += 1;
+            let (code, stderr) = typed(&place, &path, line);
+            match line.split_once("# exit ") {
+                Some((_, expected)) => {
+                    let (expected, message) = expected.split_once(": ").unwrap();
+                    assert_eq!(code, Some(expected.parse().unwrap()), "{line}: {stderr}");
+                    assert!(stderr.contains(message), "{line}: {stderr}");
+                }
+                None if code == Some(1) && line.contains("query") => {
+                    let is_said = stderr.contains("nothing matches") || line.contains("--where");
+                    assert!(is_said, "{line}: {stderr}");
+                }
+                None => assert_eq!(code, Some(0), "{line}: {stderr}"),
+            }
+        }
+        assert!(n_lines >= n_least, "{page} has {n_lines}");
+    }
 }
 
 #[test]
@@ -43,12 +102,8 @@ fn every_example_of_the_help_works() {
         assert!(examples.len() >= 3, "{help}");
         for example in examples {
             assert!(example.starts_with(&format!("mmsearch {command}")), "{example}");
-            let mut shell = Command::new("sh");
-            shell.args(["-c", example]).env("PATH", &path).current_dir(place.root());
-            shell.env("MMSEARCH_FAKE_ENCODER", "1").env("MMSEARCH_LIBRARY", place.library());
-            let output = shell.stdin(Stdio::null()).output().unwrap();
-            let stderr = String::from_utf8_lossy(&output.stderr);
-            assert_eq!(output.status.code(), Some(0), "{example}: {stderr}");
+            let (code, stderr) = typed(&place, &path, example);
+            assert_eq!(code, Some(0), "{example}: {stderr}");
         }
     }
     for page in ["dogs.html", "duplicates.html", "sample.html", "groups.jsonl"] {
