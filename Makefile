@@ -102,14 +102,14 @@ bench-encode: build .venv/families ## Pictures to embeddings beside the same net
 bench-index: build .venv/onnx ## Whole runs of `index` beside PyTorch and ONNX Runtime pipelines, taking turns
 	@test -d "$(SHARED)/data" || { echo "make: $(SHARED)/data is not there; it has the photos that are indexed"; exit 1; }
 	cargo bench --bench encode --no-run
-	$(PYTHON) scripts/camera_photos.py "$(SHARED)/data/flickr8k/val.tar" $(CAMERA) run/camera
+	$(PYTHON) scripts/camera_photos.py "$(SHARED)/data/flickr8k/val.tar" $(CAMERA) run/camera-$(CAMERA)
 	rm -rf run/small && mkdir -p run/small && tar xf "$(SHARED)/data/flickr8k/train.tar" -C run/small $$(tar tf "$(SHARED)/data/flickr8k/train.tar" | grep jpg | sort | head -$(SMALL))
-	PYTHONPATH=scripts $(PYTHON) scripts/bench_index.py $(BIN) $(ENCODE_BENCH) "$(SHARED)/weights/bpe_simple_vocab_16e6.txt.gz" run/camera run/small --rounds $(ROUNDS)
+	PYTHONPATH=scripts $(PYTHON) scripts/bench_index.py $(BIN) $(ENCODE_BENCH) "$(SHARED)/weights/bpe_simple_vocab_16e6.txt.gz" run/camera-$(CAMERA) run/small --rounds $(ROUNDS)
 
 jpeg-recall: build .venv/installed ## What scaled decoding costs: vectors and R@10 of photos at a camera's size
 	@test -d "$(SHARED)/data" || { echo "make: $(SHARED)/data is not there; it has the photos that are enlarged"; exit 1; }
-	$(PYTHON) scripts/camera_photos.py "$(SHARED)/data/flickr8k/val.tar" $(CAMERA) run/camera
-	$(PYTHON) scripts/jpeg_recall.py $(BIN) models/mini "$(SHARED)/data/flickr8k/val.tar" "$(SHARED)/data/flickr8k/captions.jsonl" run/camera run/jpeg-recall
+	$(PYTHON) scripts/camera_photos.py "$(SHARED)/data/flickr8k/val.tar" $(CAMERA) run/camera-$(CAMERA)
+	$(PYTHON) scripts/jpeg_recall.py $(BIN) models/mini "$(SHARED)/data/flickr8k/val.tar" "$(SHARED)/data/flickr8k/captions.jsonl" run/camera-$(CAMERA) run/jpeg-recall
 
 # How many pictures the library of bench-query has.
 PICTURES ?= 100000

@@ -433,7 +433,7 @@ fn forget_by_path_and_by_id() {
     let id = line["id"].to_string();
     let (code, _, stderr) = run(&place, &["forget", &id, "photos/deep"]);
     assert_eq!((code, stderr.as_str()), (0, "forgot 2 images and 0 texts\n"));
-    assert_eq!(found(&place, &["query", "--text", "red"]), ["green.png"]);
+    assert_eq!(found(&place, &["query", "--text", "red", "--all"]), ["green.png"]);
     assert_eq!(run(&place, &["forget", &id]).0, 1);
     assert!(place.photo("red.png").exists(), "the file stays");
     check(&place);

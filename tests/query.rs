@@ -66,6 +66,10 @@ fn labels_are_ranked_beside_captions() {
     assert!(texts[..2].contains(&"red") && texts[..2].contains(&"a red wall"), "{texts:?}");
     let own = lines.iter().find(|line| line["text"] == "red").unwrap();
     assert_eq!((&own["id"], &own["line"]), (&0.into(), &3.into()));
+    for (flag, value) in [("--sort", "date"), ("--after", "3f000000ax1x00000000")] {
+        let (code, _, stderr) = run(&place, &[&asked[..], &[flag, value]].concat());
+        assert_eq!(code, 2, "{flag}: {stderr}");
+    }
     let (code, stdout, stderr) = run(&place, &["query", "red", "--labels", labels]);
     assert_eq!((code, stdout.as_str()), (2, ""), "{stderr}");
     std::fs::write(place.root().join("empty.txt"), "\n").unwrap();

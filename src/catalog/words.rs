@@ -30,7 +30,7 @@ pub(crate) struct WordSearch<'a> {
     pub(crate) allowed: Option<&'a [u64]>,
     /// How many, at most.
     pub(crate) limit: usize,
-    /// If too many items have each of the words: whether to take the newest of those that have all of them, or none.
+    /// Whether to go on with the newest of those that have a word that too many have, if there are not enough others.
     pub(crate) even_common: bool,
 }
 
@@ -38,32 +38,54 @@ pub(crate) struct WordSearch<'a> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct WordMatch {
     pub(crate) key: u64,
-    /// The share of what the words tell that the item's own tell, above 0 and up to 1: a word counts the more the fewer
-    /// items have it.
+    /// The share of what the words tell that the item's own tell, from 0 for common words alone up to 1: a word counts the
+    /// more the fewer items have it.
     pub(crate) coverage: f32,
 }
 
-/// What is asked of the index.
+/// What is asked of the index, in the language of FTS5.
+#[derive(Default)]
 struct Asked {
-    /// In the language of FTS5: any of the telling words, or, where there is none, all of the common ones.
-    query: String,
-    /// What all telling words weigh.
+    /// Words that some items have, but not too many.
+    telling: Vec<String>,
+    common: Vec<String>,
+    /// What all words weigh that are not common.
     of_all: f32,
     /// What those of an item weigh.
     of_items: HashMap<i64, f32>,
 }
 
 impl Asked {
-    fn is_ranked(&self) -> bool {
-        self.of_all > 0.0
+    /// What to look for one after the other, and in which order: any telling word, ranked; then, if wanted, all of the common
+    /// ones, and any of them. Those are too many to be ranked: the newest come first.
+    fn queries(&self, even_common: bool) -> Vec<(String, &'static str)> {
+        let newest = "rowid DESC";
+        let mut queries = vec![(self.telling.join(" OR "), "rank")];
+        if even_common {
+            queries.push((self.common.join(" AND "), newest));
+            queries.push((self.common.join(" OR "), newest));
+        }
+        queries.retain(|(query, _)| !query.is_empty());
+        queries
     }
 
     fn coverage(&self, item: i64) -> f32 {
-        match self.is_ranked() {
+        match self.of_all > 0.0 {
             true => self.of_items.get(&item).map_or(0.0, |weight| weight / self.of_all),
             false => 1.0,
         }
     }
+}
+
+/// A query of which no item may have all words of one of these texts.
+fn without(mut query: String, unwanted: &[&str]) -> String {
+    for unwanted in unwanted {
+        let all: Vec<String> = words(unwanted).iter().map(|word| quoted(word)).collect();
+        if !all.is_empty() {
+            query = format!("({query}) NOT ({})", all.join(" AND "));
+        }
+    }
+    query
 }
 
 impl View<'_> {
@@ -71,29 +93,34 @@ impl View<'_> {
     ///
     /// Takes about a microsecond for each item that has one of the words.
     pub(crate) fn keys_by_words(&self, search: &WordSearch<'_>) -> Result<Vec<WordMatch>> {
-        let Some(asked) = self.asked(search)? else { return Ok(Vec::new()) };
+        let asked = self.asked(search)?;
         let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
-        self.each_match(search.modality, &asked, |item| {
-            let Some(key) = self.key_of(search, item)? else { return Ok(true) };
-            let is_allowed =
-                search.allowed.is_none_or(|allowed| allowed.binary_search(&key).is_ok());
-            if is_allowed && seen.insert(key) {
-                found.push(WordMatch { key, coverage: asked.coverage(item) });
+        for (query, order) in asked.queries(search.even_common) {
+            if found.len() == search.limit {
+                break;
             }
-            Ok(found.len() < search.limit)
-        })?;
+            let query = without(query, search.unwanted);
+            self.each_match(search.modality, &query, order, |item| {
+                let Some(key) = self.key_of(search, item)? else { return Ok(true) };
+                let is_allowed =
+                    search.allowed.is_none_or(|allowed| allowed.binary_search(&key).is_ok());
+                if is_allowed && seen.insert(key) {
+                    found.push(WordMatch { key, coverage: asked.coverage(item) });
+                }
+                Ok(found.len() < search.limit)
+            })?;
+        }
         Ok(found)
     }
 
-    /// What is asked of the index; `None` if there is no word in the text, or no item that has any.
-    fn asked(&self, search: &WordSearch<'_>) -> Result<Option<Asked>> {
+    /// What is asked of the index.
+    fn asked(&self, search: &WordSearch<'_>) -> Result<Asked> {
         let n_items = self.n_with_words(search.modality)?;
-        let mut asked = Asked { query: String::new(), of_all: 0.0, of_items: HashMap::new() };
-        let (mut telling, mut common) = (Vec::new(), Vec::new());
+        let mut asked = Asked::default();
         for word in words(search.wanted) {
             let items = self.items_with(search.modality, &word)?;
             if items.len() > MOST_ITEMS || items.len() > n_items / 2 {
-                common.push(quoted(&word));
+                asked.common.push(quoted(&word));
                 continue;
             }
             let (n_items, n_with) = (n_items as f32, items.len() as f32);
@@ -103,23 +130,11 @@ impl View<'_> {
             for &item in &items {
                 *asked.of_items.entry(item).or_default() += weight;
             }
-            telling.push(quoted(&word));
-        }
-        asked.query = match telling.is_empty() {
-            true if search.even_common => common.join(" AND "),
-            true => String::new(),
-            false => telling.join(" OR "),
-        };
-        if asked.query.is_empty() {
-            return Ok(None);
-        }
-        for unwanted in search.unwanted {
-            let all: Vec<String> = words(unwanted).iter().map(|word| quoted(word)).collect();
-            if !all.is_empty() {
-                asked.query = format!("({}) NOT ({})", asked.query, all.join(" AND "));
+            if !items.is_empty() {
+                asked.telling.push(quoted(&word));
             }
         }
-        Ok(Some(asked))
+        Ok(asked)
     }
 
     /// How many items are in an index; no more than are needed to tell a word that half of them have.
@@ -145,15 +160,15 @@ impl View<'_> {
     fn each_match(
         &self,
         modality: Modality,
-        asked: &Asked,
+        query: &str,
+        order: &str,
         mut visit: impl FnMut(i64) -> Result<bool>,
     ) -> Result<()> {
         let (failed, table) = (|| sql(self.path, "search by words"), table(modality));
-        // Too many to be ranked: the newest first.
-        let order = if asked.is_ranked() { "rank" } else { "rowid DESC" };
-        let query = format!("SELECT rowid FROM {table} WHERE {table} MATCH ?1 ORDER BY {order}");
-        let mut statement = self.connection.prepare_cached(&query).map_err(failed())?;
-        let mut rows = statement.query(params![asked.query]).map_err(failed())?;
+        let statement =
+            format!("SELECT rowid FROM {table} WHERE {table} MATCH ?1 ORDER BY {order}");
+        let mut statement = self.connection.prepare_cached(&statement).map_err(failed())?;
+        let mut rows = statement.query(params![query]).map_err(failed())?;
         while let Some(row) = rows.next().map_err(failed())? {
             if !visit(row.get(0).map_err(failed())?)? {
                 break;
@@ -221,7 +236,10 @@ fn table(modality: Modality) -> &'static str {
 
 /// Each word once, in lower case.
 fn words(text: &str) -> BTreeSet<String> {
-    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    // Accents that are characters of their own belong to their words; the index takes them off as it does others.
+    let is_accent = |c: char| ('\u{300}'..='\u{36f}').contains(&c);
+    let words = text.split(|c: char| !c.is_alphanumeric() && !is_accent(c));
+    let words = words.filter(|word| word.contains(char::is_alphanumeric));
     words.take(MOST_WORDS).map(str::to_lowercase).collect()
 }
 

@@ -61,8 +61,7 @@ fn measured(
     snapshot: &Snapshot,
     phrases: &[Embedding],
 ) -> Result<Background> {
-    let keys = view.embedding_keys(space.id, modality)?;
-    let mean = mean(&vectors(view, space, &every(&keys, OF_MEAN))?, space.dim);
+    let mean = mean_of_some(view, space, modality)?;
     let foreign = modality != Modality::Text;
     let mut best_scores = Vec::with_capacity(phrases.len());
     for phrase in phrases {
@@ -74,6 +73,27 @@ fn measured(
     let phrases: Vec<f32> = phrases.iter().flat_map(|it| it.as_slice()).copied().collect();
     let phrase_mean = self::mean(&phrases, space.dim);
     Ok(Background { generation: snapshot.meta().generation, mean, phrase_mean, best_scores })
+}
+
+/// The background after something was forgotten: the mean of a few embeddings says much of each of them, so it is taken of those
+/// that are left. The best scores, which do not say of which phrase or item they are, stay until they are measured again.
+pub(super) fn of_the_rest(
+    view: View<'_>,
+    space: &StoredSpace,
+    modality: Modality,
+) -> Result<Option<Background>> {
+    let known = match view.background(space.id, modality) {
+        // It is replaced at the next measuring; `check` tells of it.
+        Err(Error::Corrupt { .. }) => None,
+        known => known?,
+    };
+    let Some(known) = known else { return Ok(None) };
+    Ok(Some(Background { mean: mean_of_some(view, space, modality)?, ..known }))
+}
+
+fn mean_of_some(view: View<'_>, space: &StoredSpace, modality: Modality) -> Result<Vec<f32>> {
+    let keys = view.embedding_keys(space.id, modality)?;
+    Ok(mean(&vectors(view, space, &every(&keys, OF_MEAN))?, space.dim))
 }
 
 fn mean(vectors: &[f32], dim: usize) -> Vec<f32> {

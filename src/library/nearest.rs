@@ -120,7 +120,7 @@ impl Nearest<'_> {
         // What is allowed is alive.
         let filter = self.allowed.map_or(Filter::Except(&dead), Filter::Only);
         // The codes of a snapshot round in the fifth digit: a few more, so that the rows decide about the last ones.
-        let mut k = n_wanted + SPARE;
+        let mut k = n_wanted + SPARE.max(n_wanted / 8);
         let answer = loop {
             let options = SearchOptions { k, foreign, ef: None, exact, filter };
             let answer = snapshot.search(&self.question.point, &options)?;

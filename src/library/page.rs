@@ -77,7 +77,7 @@ impl<'a> Page<'a> {
         let digest = question::digest(query, points);
         let bad = |reason: String| Err(Error::BadQuery { reason });
         if let Some(cursor) = &query.after {
-            if cursor.query != digest {
+            if cursor.query >> 1 != digest >> 1 {
                 return bad("the cursor belongs to another query; ask the same one again".into());
             }
             if query.k + cursor.n_shown as usize > MAX_K {
@@ -97,12 +97,21 @@ impl<'a> Page<'a> {
     }
 
     /// The hits of the page, and the cursor behind it if it is full.
+    ///
+    /// # Errors
+    /// [`Error::BadQuery`] if the values of the cursor are scores and these are of ranks, or the other way round; the catalog's.
     pub(super) fn hits(
         &self,
         view: View<'_>,
         found: &[Found],
         warnings: &mut Vec<String>,
     ) -> Result<(Vec<Hit>, Option<Cursor>)> {
+        let by_ranks = found.iter().any(|found| found.keyword.is_some());
+        let query = self.digest & !1 | u32::from(by_ranks);
+        if self.query.after.is_some_and(|cursor| cursor.query != query) {
+            let reason = "the words of this query came or went meanwhile; ask from the first page";
+            return Err(Error::BadQuery { reason: reason.into() });
+        }
         let (mut hits, mut values) = (Vec::new(), Vec::new());
         let mut groups = Groups::default();
         for equal in found.chunk_by(|a, b| a.value == b.value) {
@@ -126,7 +135,7 @@ impl<'a> Page<'a> {
         let last = hits.last().zip(values.last()).filter(|_| is_full);
         let next = last.map(|(hit, &value)| {
             let n_shown = u32::try_from(self.n_shown() + hits.len()).unwrap_or(u32::MAX);
-            Cursor { value, id: hit.item.id, n_shown, query: self.digest }
+            Cursor { value, id: hit.item.id, n_shown, query }
         });
         sort(&mut hits, self.query.sort);
         Ok((hits, next))

@@ -106,8 +106,9 @@ impl Look<'_> {
             Ok(path) => path,
             Err(error) => return self.missing_root(root, error),
         };
-        if media::is_sidecar(&path) {
-            // `photos/*` names it too; it is read with its picture.
+        // A sidecar is read with its picture. `photos/*` names both.
+        let path = media::picture_of_sidecar(&path).unwrap_or(path);
+        if self.found.roots.contains(&path) {
             return Ok(());
         }
         self.root.clone_from(&path);

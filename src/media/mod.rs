@@ -34,7 +34,7 @@ pub use open::{Stat, open_regular, read_regular};
 pub use pairs::{Pair, PairSource, Pairs, paraphrases};
 pub(crate) use parallel::in_parallel;
 pub use picture::read_picture;
-pub(crate) use sidecar::is_sidecar;
+pub(crate) use sidecar::picture_of_sidecar;
 pub use sidecar::{Sidecars, read_sidecar};
 pub use source_pictures::SourcePictures;
 pub use thumbnail::{jpeg_bytes, thumbnail};

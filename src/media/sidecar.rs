@@ -35,10 +35,10 @@ impl Sidecars {
     }
 }
 
-/// Whether a file is the sidecar of a picture that is beside it.
-pub(crate) fn is_sidecar(path: &Path) -> bool {
-    let picture = path.file_name().and_then(picture_of);
-    picture.is_some_and(|picture| path.is_file() && path.with_file_name(picture).is_file())
+/// The picture beside a file that is its sidecar.
+pub(crate) fn picture_of_sidecar(path: &Path) -> Option<PathBuf> {
+    let picture = path.with_file_name(path.file_name().and_then(picture_of)?);
+    (path.is_file() && picture.is_file()).then_some(picture)
 }
 
 /// What a sidecar says, on one line; `None` if it says nothing or is gone.
@@ -151,11 +151,11 @@ mod tests {
         assert_eq!(sidecars.of(&dir.path().join("nowhere/a.jpg")), None);
         assert_eq!(sidecars.names.len(), 2);
 
-        assert!(!is_sidecar(&dir.path().join("a.jpg.txt")), "there is no picture");
+        let picture = |name| picture_of_sidecar(&dir.path().join(name));
+        assert_eq!(picture("a.jpg.txt"), None, "there is no picture");
         fs::write(dir.path().join("a.jpg"), "").unwrap();
-        assert!(
-            is_sidecar(&dir.path().join("a.jpg.txt")) && !is_sidecar(&dir.path().join("c.txt"))
-        );
+        assert_eq!(picture("a.jpg.txt"), Some(dir.path().join("a.jpg")));
+        assert_eq!(picture("c.txt"), None);
     }
 
     #[test]

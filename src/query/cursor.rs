@@ -1,7 +1,8 @@
 //! Where a page of hits ends, so that the next one can begin there.
 //!
 //! Hits are in the order of their value, which falls, and then of their ids. A cursor names a hit by both, and not by its
-//! number, so that what is added or forgotten meanwhile neither repeats a hit nor skips one.
+//! number. Values of meaning alone are scores: what is added or forgotten meanwhile neither repeats a hit nor skips one. Where
+//! words take part, values are made of ranks: one more or one less above the cursor moves those behind it by a place.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,7 +18,7 @@ pub struct Cursor {
     pub(crate) id: ItemId,
     /// How many hits were shown, this one included: so many more are looked for.
     pub(crate) n_shown: u32,
-    /// Which query it belongs to.
+    /// Which query it belongs to; the lowest bit is set if values are made of ranks.
     pub(crate) query: u32,
 }
 

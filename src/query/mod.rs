@@ -195,7 +195,7 @@ pub struct Hit {
     pub semantic_rank: Option<usize>,
     /// What words say of it; `None` if none was asked for or it has none of them.
     pub keyword: Option<KeywordMatch>,
-    /// Other images that are nearly the same, where these are grouped.
+    /// Other images that are nearly the same, where these are grouped; those that rank before the end of the page.
     pub duplicates: Vec<Item>,
 }
 
@@ -204,6 +204,7 @@ pub struct Hit {
 pub struct KeywordMatch {
     /// Its place by words, from 1.
     pub rank: usize,
-    /// The share of what the query's words tell that the item's words tell, above 0 and up to 1; rare words tell more.
+    /// The share of what the query's words tell that the item's words tell, from 0 (common words alone) to 1; rare
+    /// words tell more.
     pub coverage: f32,
 }

@@ -61,7 +61,7 @@ fn keywords_are_tags_and_descriptions_are_captions() {
     assert_eq!(with(&mut library, "not caption = beach"), ["b.jpg"]);
     assert_eq!(with(&mut library, "caption = olympus"), [""; 0]);
     for (words, names) in
-        [("holidays", &["a.jpg", "d.jpg"][..]), ("our beach", &["a.jpg", "d.jpg"])]
+        [("holidays", &["a.jpg", "d.jpg"][..]), ("our beach", &["a.jpg", "c.png", "d.jpg"])]
     {
         assert_eq!(by_words(&mut library, words), names, "{words}");
     }

@@ -106,6 +106,10 @@ fn a_picture_may_be_named_alone_or_by_a_manifest() {
     assert_eq!(captioned(&mut library, "cat"), ["b.png"]);
     assert_eq!(captioned(&mut library, "cow"), [""; 0]);
     assert!(!library.status().unwrap().roots.contains(&place.photo("a.png.txt")));
+    // Named alone it stands for its picture.
+    place.write("a.png.txt", "a wolf");
+    assert_eq!(index(&mut library, &[place.photo("a.png.txt")]).images.updated, 1);
+    assert_eq!(captioned(&mut library, "wolf"), ["a.png"]);
     // One manifest is not read again, another one is.
     place.write("b.png.txt", "a lion");
     assert_eq!(counted(&mut library, &[manifest.clone()]).1, 0);

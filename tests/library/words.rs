@@ -1,5 +1,6 @@
 //! Words beside meaning: what they find, how they are fused, and that they follow the items.
 
+use mmsearch::encoder::FakeEncoder;
 use mmsearch::library::{Library, Selector};
 use mmsearch::{Condition, ErrorKind, Hit, ItemId, Mode, Query, Tag, Target, Term};
 
@@ -41,6 +42,11 @@ fn words_find_captions_names_and_tags_without_an_encoder() {
     assert!(by_words(&mut library, "elephant").is_empty());
     let texts = Query::text("dogs").mode(Mode::Keyword).to(Target::Text);
     assert_eq!(found(&mut library, &texts).len(), 2);
+    // Common words follow rare ones, and absent ones take nothing away. An accent may be a character of its own.
+    assert_eq!(by_words(&mut library, "png elephant").len(), 4);
+    let dogs_first = by_words(&mut library, "png dogs");
+    assert!(dogs_first.len() == 4 && dogs_first[..2].contains(&"one.png".into()), "{dogs_first:?}");
+    assert_eq!(by_words(&mut library, "cafe\u{301}"), ["two.png"]);
     // More of what was asked for comes first.
     assert_eq!(by_words(&mut library, "a dog in a café"), ["two.png", "one.png"]);
 
@@ -106,7 +112,7 @@ fn operators_of_the_index_are_words() {
     ] {
         for mode in [Mode::Keyword, Mode::Hybrid] {
             let query = Query::text(text).mode(mode);
-            let found = library.search(&mut mmsearch::encoder::FakeEncoder::default(), &query);
+            let found = library.search(&mut FakeEncoder::default(), &query);
             assert!(found.is_ok(), "{text}: {found:?}");
         }
     }
@@ -134,5 +140,32 @@ fn conditions_hold_and_other_terms_are_refused() {
 }
 
 fn hits(library: &mut Library, query: &Query) -> Vec<Hit> {
-    library.search(&mut mmsearch::encoder::FakeEncoder::default(), query).unwrap()
+    library.search(&mut FakeEncoder::default(), query).unwrap()
+}
+
+/// Control: the same cursor goes on while the words are there.
+#[test]
+fn a_page_of_ranks_does_not_go_on_as_one_of_scores() {
+    let (place, mut library) = described();
+    let page = |library: &mut Library, after| {
+        let query = Query { after, ..Query::text("dog").k(1) };
+        library.explained(&mut FakeEncoder::default(), &query)
+    };
+    let next = page(&mut library, None).unwrap().next;
+    assert_eq!(page(&mut library, next).unwrap().hits.len(), 1);
+    place.write("captions.jsonl", "{\"image\": \"one.png\", \"caption\": \"a cat\"}\n");
+    index(&mut library, &[place.photos()]);
+    let error = page(&mut library, next).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    assert!(error.to_string().contains("ask from the first page"), "{error}");
+    check(&library);
+}
+
+#[test]
+fn after_forgetting_something_hits_have_a_probability_still() {
+    let (place, mut library) = described();
+    library.forget(&[Selector::Path(place.photo("four.png"))]).unwrap();
+    let hits = hits(&mut library, &Query::text("red"));
+    assert!(hits.len() == 3 && hits.iter().all(|hit| hit.probability.is_some()));
+    check(&library);
 }
