@@ -9,7 +9,7 @@ CREATE TABLE backgrounds (
     generation INTEGER NOT NULL,
     -- The mean of the modality's embeddings.
     mean BLOB NOT NULL,
-    -- The mean of the phrases' embeddings: where texts lie, for a library that has none of its own.
+    -- The mean of the phrases' embeddings: where texts lie.
     phrase_mean BLOB NOT NULL,
     -- The best score that each of some everyday phrases has with an item, in ascending order.
     best_scores BLOB NOT NULL,

@@ -126,8 +126,8 @@ def composition():
         "sum": lambda photo, b: images @ (images[photo] + words[b]),
         "sum, means of the modalities taken off": lambda photo, b: images @ (unit(images[photo] - image_mean) + unit(words[b] - text_mean)),
         "sum by spreads": lambda photo, b: images @ (measured(images[photo]) + measured(words[b])),
-        "sum by spreads, means taken off *": lambda photo, b: images @ (measured(images[photo] - image_mean) + measured(words[b] - text_mean)),
-        "sum by spreads, means of photos and of everyday phrases taken off": lambda photo, b: images @ (measured(images[photo] - image_mean) + measured(words[b] - phrase_mean)),
+        "sum by spreads, means of photos and captions taken off": lambda photo, b: images @ (measured(images[photo] - image_mean) + measured(words[b] - text_mean)),
+        "sum by spreads, means of photos and of everyday phrases taken off *": lambda photo, b: images @ (measured(images[photo] - image_mean) + measured(words[b] - phrase_mean)),
     }
     print(f"\n## A photo of A, and the text B: {len(asked)} queries\n\n| way | mean average precision | A with B among the first ten |\n|---|---|---|")
     for name, way in ways.items():

@@ -277,21 +277,20 @@ impl Question {
 
 /// Where the embeddings of each modality lie: photos and texts of the same things are a long way apart (the *gap*).
 ///
-/// Of a library without texts of its own those are taken to lie where the everyday phrases do.
+/// Texts are taken to lie where the everyday phrases do: a library need not have any of its own, and that measured better than
+/// the mean of captions (docs/retrieval.md).
 struct Means(Option<[Vec<f32>; 2]>);
 
 impl Means {
     /// None unless both are known, because one alone would only move terms of that modality.
     fn read(view: View<'_>, space: &StoredSpace) -> Result<Self> {
-        let background = |modality| match view.background(space.id, modality) {
+        let images = match view.background(space.id, Modality::Image) {
             // What is damaged is told where probabilities are read.
-            Err(Error::Corrupt { .. }) => Ok(None),
-            known => known,
+            Err(Error::Corrupt { .. }) => None,
+            known => known?,
         };
-        let Some(images) = background(Modality::Image)? else { return Ok(Self(None)) };
-        let texts = background(Modality::Text)?.map_or(images.phrase_mean, |texts| texts.mean);
-        let fit = [&images.mean, &texts].iter().all(|mean| mean.len() == space.dim);
-        Ok(Self(fit.then_some([images.mean, texts])))
+        let means = images.map(|images| [images.mean, images.phrase_mean]);
+        Ok(Self(means.filter(|means| means.iter().all(|mean| mean.len() == space.dim))))
     }
 
     /// The point from where the embeddings of its modality lie.
