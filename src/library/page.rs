@@ -108,7 +108,8 @@ impl<'a> Page<'a> {
     ) -> Result<(Vec<Hit>, Option<Cursor>)> {
         let by_ranks = found.iter().any(|found| found.keyword.is_some());
         let query = self.digest & !1 | u32::from(by_ranks);
-        if self.query.after.is_some_and(|cursor| cursor.query != query) {
+        let is_another = |cursor: Cursor| !found.is_empty() && cursor.query != query;
+        if self.query.after.is_some_and(is_another) {
             let reason = "the words of this query came or went meanwhile; ask from the first page";
             return Err(Error::BadQuery { reason: reason.into() });
         }

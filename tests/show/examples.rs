@@ -81,7 +81,8 @@ fn every_command_of_the_documentation_works() {
                     assert!(stderr.contains(message), "{line}: {stderr}");
                 }
                 None if code == Some(1) && line.contains("query") => {
-                    let is_said = stderr.contains("nothing matches") || line.contains("--where");
+                    let is_said =
+                        stderr.contains("nothing matches") || stderr.contains("satisfies");
                     assert!(is_said, "{line}: {stderr}");
                 }
                 None => assert_eq!(code, Some(0), "{line}: {stderr}"),

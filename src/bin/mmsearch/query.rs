@@ -54,6 +54,8 @@ pub(crate) fn run(cli: &Cli, arguments: &QueryArgs) -> Result<Exit> {
     }
     if let Some(guess) = best_guess {
         tell(&nothing_matches(guess));
+    } else if hits.is_empty() && arguments.filter.is_some() && arguments.after.is_none() {
+        tell("mmsearch: nothing that answers satisfies the condition");
     }
     show::page(&library, &arguments.show, hits, *next)?;
     timings.step("rows");
