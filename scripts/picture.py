@@ -31,7 +31,8 @@ def main():
     for row, (query, lines) in enumerate(answers):
         top = GAP + row * height
         draw.text((GAP, top), f'mmsearch query {query[0]} "{query[1]}"', "black", font)
-        for column, hit in enumerate(map(json.loads, lines)):
+        # The last line is the token of the next page.
+        for column, hit in enumerate(hit for hit in map(json.loads, lines) if "path" in hit):
             left = GAP + column * (SIDE + GAP)
             picture = Image.open(hit["path"]).convert("RGB").resize((SIDE, SIDE))
             sheet.paste(picture, (left, top + LINE))
