@@ -105,6 +105,23 @@ fn an_encoder_of_another_version_is_refused() {
     assert!(stderr.contains("mmsearch-encoder ended (exit status: 3)"), "{stderr}");
 }
 
+#[test]
+fn the_encoder_is_told_to_keep_its_memory_unless_its_user_says_otherwise() {
+    let place = filled();
+    let bin = alone(&place);
+    put_encoder(&bin, "env > told");
+    run_in(&bin, &place, &QUERY);
+    let told = || fs::read_to_string(place.root().join("told")).unwrap();
+    let has = |line: &str| told().lines().any(|it| it == line);
+    assert!(has("MALLOC_MMAP_THRESHOLD_=33554432") && has("MALLOC_TRIM_THRESHOLD_=1073741824"));
+
+    let mut command = Command::new(bin.join("mmsearch"));
+    command.current_dir(place.root()).args(QUERY).env("MMSEARCH_LIBRARY", place.library());
+    command.env("MALLOC_TRIM_THRESHOLD_", "7").env_remove("MMSEARCH_FAKE_ENCODER");
+    command.output().unwrap();
+    assert!(has("MALLOC_MMAP_THRESHOLD_=33554432") && has("MALLOC_TRIM_THRESHOLD_=7"));
+}
+
 /// The program as `make` builds it loads nothing of libtorch; that is what makes it start at once.
 #[cfg(all(target_os = "linux", not(feature = "torch")))]
 #[test]

@@ -52,6 +52,27 @@ impl Library {
         }
         Ok(())
     }
+
+    /// Takes what was forgotten out of the mean, which says much of each of a few embeddings. The best scores, which do not say
+    /// of which phrase or item they are, stay until they are measured again.
+    pub(super) fn forget_in_background(&mut self, modality: Modality) -> Result<()> {
+        let view = self.catalog.view();
+        let Some(space) = view.space()? else { return Ok(()) };
+        let left = match view.background(space.id, modality) {
+            Ok(None) => return Ok(()),
+            Ok(Some(known)) => {
+                Some(Background { mean: mean_of_some(view, &space, modality)?, ..known })
+            }
+            Err(Error::Corrupt { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let mut batch = self.catalog.batch()?;
+        match left {
+            Some(background) => batch.set_background(space.id, modality, &background)?,
+            None => batch.remove_background(space.id, modality)?,
+        }
+        batch.commit().map(|_| ())
+    }
 }
 
 fn measured(
@@ -73,22 +94,6 @@ fn measured(
     let phrases: Vec<f32> = phrases.iter().flat_map(|it| it.as_slice()).copied().collect();
     let phrase_mean = self::mean(&phrases, space.dim);
     Ok(Background { generation: snapshot.meta().generation, mean, phrase_mean, best_scores })
-}
-
-/// The background after something was forgotten: the mean of a few embeddings says much of each of them, so it is taken of those
-/// that are left. The best scores, which do not say of which phrase or item they are, stay until they are measured again.
-pub(super) fn of_the_rest(
-    view: View<'_>,
-    space: &StoredSpace,
-    modality: Modality,
-) -> Result<Option<Background>> {
-    let known = match view.background(space.id, modality) {
-        // It is replaced at the next measuring; `check` tells of it.
-        Err(Error::Corrupt { .. }) => None,
-        known => known?,
-    };
-    let Some(known) = known else { return Ok(None) };
-    Ok(Some(Background { mean: mean_of_some(view, space, modality)?, ..known }))
 }
 
 fn mean_of_some(view: View<'_>, space: &StoredSpace, modality: Modality) -> Result<Vec<f32>> {
@@ -127,4 +132,45 @@ pub(super) fn probability(background: &Background, score: f32) -> Option<f32> {
     let n_below = background.best_scores.partition_point(|best| *best < score);
     (!background.best_scores.is_empty())
         .then(|| n_below as f32 / background.best_scores.len() as f32)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use super::*;
+    use crate::encoder::FakeEncoder;
+    use crate::item::{ItemId, Metadata};
+    use crate::library::{EmbeddedImage, LibraryOptions, Selector};
+
+    #[test]
+    fn the_mean_is_of_what_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("library");
+        let mut library = Library::create_or_open(&path, LibraryOptions::default()).unwrap();
+        let mut encoder = FakeEncoder::default();
+        let embeddings = encoder.encode_texts(&["red", "green", "blue"]).unwrap();
+        let image = |(n, embedding): (usize, &Embedding)| EmbeddedImage {
+            name: n.to_string(),
+            embedding: embedding.clone(),
+            metadata: Metadata::new(),
+        };
+        let images: Vec<_> = embeddings.iter().enumerate().map(image).collect();
+        library.add_embedded_images(encoder.space(), images).unwrap();
+        library.refresh_snapshots_with(&mut encoder, &mut |_| ControlFlow::Continue(())).unwrap();
+        let known = |library: &Library| {
+            let view = library.catalog.view();
+            view.background(view.space().unwrap().unwrap().id, Modality::Image).unwrap().unwrap()
+        };
+        let expected = |of: &[Embedding]| {
+            let vectors: Vec<f32> = of.iter().flat_map(|it| it.as_slice()).copied().collect();
+            mean(&vectors, of[0].dim())
+        };
+        let before = known(&library);
+        assert_eq!(before.mean, expected(&embeddings));
+        library.forget(&[Selector::Id(ItemId(3))]).unwrap();
+        let after = known(&library);
+        assert_eq!(after.mean, expected(&embeddings[..2]));
+        assert_eq!(after.best_scores, before.best_scores);
+    }
 }

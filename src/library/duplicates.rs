@@ -181,13 +181,5 @@ fn near_group(contents: Vec<(StoredEmbedding, Vec<StoredItem>)>) -> Option<Dupli
 }
 
 fn scored(items: Vec<StoredItem>, score: f32) -> impl Iterator<Item = Hit> {
-    items.into_iter().map(move |stored| Hit {
-        item: stored.item,
-        score: Some(score),
-        probability: None,
-        term_scores: Vec::new(),
-        semantic_rank: None,
-        keyword: None,
-        duplicates: Vec::new(),
-    })
+    items.into_iter().map(move |stored| Hit::new(stored.item, score))
 }

@@ -59,6 +59,7 @@ impl Library {
             self.refresh_snapshot(modality, Purpose::Oblivion, None, &mut |_| {
                 ControlFlow::Continue(())
             })?;
+            self.forget_in_background(modality)?;
         }
         // The snapshot of a reindexing that was interrupted is no one's, but holds what was forgotten.
         self.snapshots.tidy()?;

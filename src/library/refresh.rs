@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{Library, Progress, Stage, background, phrases, plan};
+use super::{Library, Progress, Stage, phrases, plan};
 use crate::catalog::{Catalog, StoredSpace, View};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
@@ -136,15 +136,8 @@ impl Library {
     ) -> Result<()> {
         let made = self.make_snapshot(space, modality, purpose, encoder, progress)?;
         self.snapshots.publish(vec![(modality, Some(made.name))])?;
-        let of_the_rest = match purpose {
-            Purpose::Oblivion => background::of_the_rest(self.catalog.view(), space, modality)?,
-            Purpose::Speed => None,
-        };
         let mut batch = self.catalog.batch()?;
         batch.drop_tombstones(space.id, modality, made.generation)?;
-        if let Some(background) = of_the_rest {
-            batch.set_background(space.id, modality, &background)?;
-        }
         batch.commit().map(|_| ())
     }
 

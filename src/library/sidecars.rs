@@ -72,8 +72,12 @@ impl Sidecars {
         Ok((known.map(|known| known.text) != text).then(|| path.clone()))
     }
 
-    /// What the text beside a picture says, if anything; `None` if it cannot be read, of which the report tells.
+    /// What the text beside a picture says, if anything; `None` if it cannot be read, of which the report tells, or if its
+    /// directory cannot be listed, of which the walk does.
     fn read(&mut self, picture: &Path, report: &mut Report) -> Option<Option<String>> {
+        if !self.files.can_tell(picture) {
+            return None;
+        }
         let Some(sidecar) = self.files.of(picture) else { return Some(None) };
         match media::read_sidecar(&sidecar) {
             Ok(text) => Some(text),

@@ -20,18 +20,28 @@ const MAX_BYTES: u64 = 64 << 10;
 /// more than by the walk that found it. No file is looked at, and only the names of sidecars are kept.
 #[derive(Debug, Default)]
 pub struct Sidecars {
-    /// By directory and by the name of the picture.
-    names: HashMap<PathBuf, HashMap<OsString, OsString>>,
+    /// By directory and by the name of the picture; `None` for a directory that cannot be listed.
+    names: HashMap<PathBuf, Option<HashMap<OsString, OsString>>>,
 }
 
 impl Sidecars {
     /// The sidecar of a picture in a file of its own.
     pub fn of(&mut self, picture: &Path) -> Option<PathBuf> {
-        let (dir, name) = (picture.parent()?, picture.file_name()?);
+        let sidecar = self.beside(picture)?.get(picture.file_name()?)?;
+        Some(picture.with_file_name(sidecar))
+    }
+
+    /// Whether it can be known if a picture has a sidecar: its directory can be listed.
+    pub fn can_tell(&mut self, picture: &Path) -> bool {
+        self.beside(picture).is_some()
+    }
+
+    fn beside(&mut self, picture: &Path) -> Option<&HashMap<OsString, OsString>> {
+        let dir = picture.parent()?;
         if !self.names.contains_key(dir) {
             self.names.insert(dir.into(), list(dir));
         }
-        Some(dir.join(self.names[dir].get(name)?))
+        self.names[dir].as_ref()
     }
 }
 
@@ -72,11 +82,10 @@ fn utf8(bytes: &[u8]) -> Option<&str> {
     }
 }
 
-/// The sidecars in a directory by the names of their pictures; none if it cannot be listed.
-fn list(dir: &Path) -> HashMap<OsString, OsString> {
+/// The sidecars in a directory by the names of their pictures; `None` if it cannot be listed.
+fn list(dir: &Path) -> Option<HashMap<OsString, OsString>> {
     let mut names: Vec<OsString> = fs::read_dir(dir)
-        .into_iter()
-        .flatten()
+        .ok()?
         .filter_map(std::result::Result::ok)
         // The kind comes with the name; links are passed over as everywhere.
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
@@ -86,7 +95,7 @@ fn list(dir: &Path) -> HashMap<OsString, OsString> {
     // Of two whose names differ in case only, the last is kept: `.txt` rather than `.TXT`.
     names.sort();
     let by_picture = |name: OsString| Some((picture_of(&name)?.to_owned(), name));
-    names.into_iter().filter_map(by_picture).collect()
+    Some(names.into_iter().filter_map(by_picture).collect())
 }
 
 /// The name of the picture to which a file belongs, if its own name is that of a sidecar.

@@ -199,6 +199,21 @@ pub struct Hit {
     pub duplicates: Vec<Item>,
 }
 
+impl Hit {
+    /// An item and its score, of which nothing else is known.
+    pub fn new(item: Item, score: f32) -> Self {
+        Self {
+            item,
+            score: Some(score),
+            probability: None,
+            term_scores: Vec::new(),
+            semantic_rank: None,
+            keyword: None,
+            duplicates: Vec::new(),
+        }
+    }
+}
+
 /// What words say of an item.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KeywordMatch {

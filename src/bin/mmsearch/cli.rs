@@ -134,7 +134,7 @@ pub(crate) struct QueryArgs {
     pub(crate) k: u16,
 
     /// With --to text or any, rank the lines of this file too
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["after", "filter"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["after", "filter", "sort"])]
     pub(crate) labels: Option<PathBuf>,
 
     /// By what to find: meaning, or words of captions, names and tags, which needs no model

@@ -70,13 +70,5 @@ fn hit(file: &Path, label: Label, score: f32) -> Hit {
         image: None,
         metadata: Metadata::new(),
     };
-    Hit {
-        item,
-        score: Some(score),
-        probability: None,
-        term_scores: Vec::new(),
-        semantic_rank: None,
-        keyword: None,
-        duplicates: Vec::new(),
-    }
+    Hit::new(item, score)
 }

@@ -73,17 +73,11 @@ pub(crate) fn run(cli: &Cli, arguments: &QueryArgs) -> Result<Exit> {
 
 /// What is asked, still without its terms.
 fn query(arguments: &QueryArgs) -> Result<Query> {
-    if arguments.labels.is_some() {
-        let reason = if arguments.to == To::Image || arguments.mode == ModeArg::Keyword {
-            Some("--labels are texts that meaning ranks: it needs --to text or any")
-        } else if arguments.after.is_some() || arguments.sort != SortArg::Score {
-            Some("--labels are ranked by score on a page of their own: without --after and --sort")
-        } else {
-            None
-        };
-        if let Some(reason) = reason {
-            return Err(Error::BadQuery { reason: reason.into() }.into());
-        }
+    if arguments.labels.is_some()
+        && (arguments.to == To::Image || arguments.mode == ModeArg::Keyword)
+    {
+        let reason = "--labels are texts that meaning ranks: it needs --to text or any";
+        return Err(Error::BadQuery { reason: reason.into() }.into());
     }
     Ok(Query {
         terms: Vec::new(),
