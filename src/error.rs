@@ -103,6 +103,12 @@ pub enum Error {
         /// The writer, where it could be read.
         pid: Option<u32>,
     },
+    /// A process that reads the library keeps it from being replaced.
+    #[error("library {} is open in another process; end that and try again", path.display())]
+    InUse {
+        /// The library's directory.
+        path: PathBuf,
+    },
     /// SQLite refused.
     #[error("catalog {}: cannot {action}: {reason}", path.display())]
     Catalog {
@@ -233,7 +239,7 @@ impl Error {
             Self::BadImage { .. } | Self::BadInput { .. } | Self::BadPixels { .. } => ErrorKind::Io,
             Self::Io { .. } | Self::MissingRoot { .. } | Self::NoSources { .. } => ErrorKind::Io,
             Self::NotFound { .. } | Self::NoLibrary { .. } => ErrorKind::NotFound,
-            Self::Locked { .. } => ErrorKind::Locked,
+            Self::Locked { .. } | Self::InUse { .. } => ErrorKind::Locked,
             Self::Catalog { corrupt: true, .. } | Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Catalog { corrupt: false, .. } => ErrorKind::Io,
             Self::NotACatalog { .. } | Self::NewerCatalog { .. } => ErrorKind::Mismatch,

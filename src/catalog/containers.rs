@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Row, params};
 
-use super::{View, none_if_absent, source, sql};
+use super::{Batch, View, none_if_absent, source, sql};
 use crate::error::Result;
 
 /// The kinds of file that hold many items.
@@ -74,6 +74,21 @@ impl View<'_> {
             .query_map([], |row| Ok(source::path(row.get(0)?)))
             .and_then(Iterator::collect)
             .map_err(failed())
+    }
+}
+
+impl Batch<'_> {
+    /// Forgets that a path was one that `index` was asked to index.
+    pub(crate) fn remove_root(&mut self, path: &Path) -> Result<()> {
+        self.execute("DELETE FROM roots WHERE path = ?1", params![source::bytes(path)])
+    }
+
+    /// As if a tar or manifest had not been read to its end: the next reading takes what is not there.
+    pub(crate) fn forget_completeness_of(&mut self, path: &Path) -> Result<()> {
+        self.execute(
+            "UPDATE containers SET complete = 0 WHERE path = ?1",
+            params![source::bytes(path)],
+        )
     }
 }
 

@@ -131,17 +131,25 @@ impl View<'_> {
         )
     }
 
-    /// The members of a tar that its reading number `scan` has taken already.
-    pub(crate) fn members_of_scan(&self, tar: &Path, scan: i64) -> Result<Vec<PathBuf>> {
+    /// The members of a tar that its reading number `scan` has taken already, with those that failed or without.
+    pub(crate) fn members_of_scan(
+        &self,
+        tar: &Path,
+        scan: i64,
+        with_failed: bool,
+    ) -> Result<Vec<PathBuf>> {
         let failed = || sql(self.path, "read items");
         let mut statement = self
             .connection
             .prepare_cached(
-                "SELECT member FROM items WHERE source_kind = 'tar' AND container = ?1 AND scan = ?2",
+                "SELECT member FROM items WHERE source_kind = 'tar' AND container = ?1 AND scan = ?2
+                   AND (?3 OR status <> 'failed')",
             )
             .map_err(failed())?;
         statement
-            .query_map(params![source::bytes(tar), scan], |row| Ok(source::path(row.get(0)?)))
+            .query_map(params![source::bytes(tar), scan, with_failed], |row| {
+                Ok(source::path(row.get(0)?))
+            })
             .and_then(Iterator::collect)
             .map_err(failed())
     }

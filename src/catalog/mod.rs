@@ -5,6 +5,7 @@
 //! leaves this module.
 
 mod backgrounds;
+mod backup;
 mod batch;
 mod check;
 mod condition;
@@ -35,6 +36,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use crate::error::{Error, Result};
 
 pub(crate) use backgrounds::Background;
+pub(crate) use backup::remove_if_there;
 pub(crate) use batch::Batch;
 pub(crate) use containers::{Container, ContainerKind};
 pub(crate) use descriptions::DescriptionOrigin;
@@ -105,10 +107,16 @@ impl Catalog {
     }
 
     /// Moves the write-ahead log into the database and empties it, so that what was deleted is in neither.
-    pub(crate) fn checkpoint(&self) -> Result<()> {
-        self.connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-            .map_err(sql(&self.path, "checkpoint"))
+    ///
+    /// False if somebody else reads an older state, for which the log is still needed. It is emptied by the next writer, or
+    /// when the last one closes the catalog.
+    pub(crate) fn checkpoint(&self) -> Result<bool> {
+        let failed = || sql(&self.path, "checkpoint");
+        self.connection.busy_timeout(open::READERS_TIMEOUT).map_err(failed())?;
+        let is_busy: rusqlite::Result<bool> =
+            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+        self.connection.busy_timeout(open::BUSY_TIMEOUT).map_err(failed())?;
+        is_busy.map(|is_busy| !is_busy).map_err(failed())
     }
 }
 

@@ -16,7 +16,10 @@ use crate::error::{Error, Result, io_at};
 const OLDEST_SQLITE: i32 = 3_051_003;
 
 /// A writer waits so long for another process to finish its batch.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Emptying the log waits so long for who reads an older state, which should be no more than one search.
+pub(super) const READERS_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Catalog {
     /// Makes a library's directory, for its owner only, if it is absent.
@@ -69,7 +72,7 @@ fn create_file(path: &Path) -> Result<()> {
 }
 
 /// Refuses from the first bytes what SQLite must not even open: opening can roll back a foreign journal.
-fn verify_header(path: &Path) -> Result<()> {
+pub(super) fn verify_header(path: &Path) -> Result<()> {
     let mut header = Vec::with_capacity(100);
     let file = File::open(path).map_err(io_at("open", path))?;
     file.take(100).read_to_end(&mut header).map_err(io_at("read", path))?;
@@ -95,7 +98,7 @@ fn verify_header(path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn connect(path: &Path) -> Result<Connection> {
+pub(super) fn connect(path: &Path) -> Result<Connection> {
     let version = rusqlite::version_number();
     if version < OLDEST_SQLITE {
         let reason = format!("SQLite {} is older than 3.51.3", rusqlite::version());

@@ -41,7 +41,9 @@ impl Run<'_> {
     pub(super) fn index_manifest(&mut self, manifest: &Entry) -> Result<()> {
         let path = &manifest.path;
         let known = self.catalog.view().container(path)?;
-        let reading = plan::reading(manifest.size_bytes, manifest.modified_ns, known.as_ref());
+        let retry = self.has_failures(known.as_ref())?;
+        let reading =
+            plan::reading(manifest.size_bytes, manifest.modified_ns, known.as_ref(), retry);
         let scan = match reading {
             Reading::Nothing => {
                 return self.keep_manifest(path, known.and_then(|known| known.reason));

@@ -7,6 +7,13 @@ use std::path::Path;
 
 use crate::error::{Result, io_at};
 
+/// Syncs a sibling that is written, renames it over `path`, and syncs the directory.
+pub(super) fn put_in_place(temporary: &Path, path: &Path) -> Result<()> {
+    File::open(temporary).and_then(|file| file.sync_all()).map_err(io_at("sync", temporary))?;
+    fs::rename(temporary, path).map_err(io_at("replace", path))?;
+    sync_dir_of(path)
+}
+
 /// Writes a sibling, syncs it, renames it over `path`, and syncs the directory.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = path.with_added_extension("tmp");
@@ -15,7 +22,11 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = options.open(&temporary).map_err(io_at("create", &temporary))?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io_at("write", &temporary))?;
     fs::rename(&temporary, path).map_err(io_at("replace", path))?;
-    let dir = path.parent().unwrap_or(path);
+    sync_dir_of(path)
+}
+
+fn sync_dir_of(path: &Path) -> Result<()> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_at("sync", dir))
 }
 

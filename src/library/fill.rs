@@ -111,6 +111,7 @@ impl<'a> Fill<'a> {
                     size_bytes: item.size_bytes,
                     modified_ns: item.modified_ns,
                     input: Input::File,
+                    known_failure: None,
                 })?;
             }
         }

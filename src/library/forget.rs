@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::refresh::Purpose;
 use super::{Forgotten, Library};
 use crate::error::{Error, Result};
-use crate::item::{ItemId, Modality};
+use crate::item::{ItemId, Modality, Source};
 
 /// Items that are removed in one transaction; each may take its texts along.
 const BATCH: usize = 64;
@@ -63,7 +63,13 @@ impl Library {
         }
         // The snapshot of a reindexing that was interrupted is no one's, but holds what was forgotten.
         self.snapshots.tidy()?;
-        self.catalog.checkpoint()?;
+        if !self.catalog.checkpoint()? {
+            let log = self.catalog.path().with_extension("db-wal");
+            self.warnings.push(format!(
+                "another process reads the library: what was forgotten stays in {} until that ends",
+                log.display()
+            ));
+        }
         outcome.map(|()| forgotten)
     }
 
@@ -88,7 +94,17 @@ impl Library {
         let mut forgotten = Forgotten::default();
         let mut batch = self.catalog.batch()?;
         for &id in ids {
+            let source = batch.view().item(id)?.map(|stored| stored.item.source);
             forgotten.count(&batch.remove_item(id)?);
+            match source {
+                Some(Source::File { path }) => batch.remove_root(&path)?,
+                // As for a file that is still there: the next `index` takes it in again.
+                Some(Source::TarMember { tar, .. }) => batch.forget_completeness_of(&tar)?,
+                Some(Source::ManifestRow { manifest, .. }) => {
+                    batch.forget_completeness_of(&manifest)?;
+                }
+                Some(Source::Inline { .. }) | None => {}
+            }
         }
         batch.commit()?;
         Ok(forgotten)

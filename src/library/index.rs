@@ -16,6 +16,9 @@ use crate::media::Limits;
 pub struct IndexOptions {
     /// Forget the items of a root that is missing or empty, instead of refusing.
     pub prune_missing_root: bool,
+    /// Try everything again that failed before, although its bytes are the same: another version of mmsearch may read it,
+    /// or an encoder take it.
+    pub retry_failed: bool,
     /// How much of one file is read and decoded at most.
     pub limits: Limits,
 }
@@ -26,7 +29,7 @@ impl Library {
     /// What is as it was is not read again, except texts beside pictures. Work is committed in batches, each followed by a
     /// call of `progress`, whose answer may stop the run; what was committed stays, and the next run goes on from there.
     ///
-    /// A file that cannot be used is listed in the report with its reason and does not stop the run.
+    /// A file whose bytes are those that failed before is not decoded again. One that cannot be used is listed in the report with its reason and does not stop the run.
     ///
     /// # Errors
     /// [`crate::Error::ModelMismatch`] if the library is another model's; [`crate::Error::MissingRoot`] if a
@@ -47,6 +50,7 @@ impl Library {
         let space = self.space_for(encoder.space())?;
         let mut run =
             Run::start(&mut self.catalog, encoder, space, options.limits, report, progress);
+        run.retry_failed = options.retry_failed;
         (run.seen, run.sidecars) = (found.seen, found.sidecars);
         run.remember_roots(&found.roots)?;
         run.index_files(found.files)?;

@@ -30,6 +30,7 @@ impl Library {
             size_bytes: bytes.len() as u64,
             modified_ns: None,
             input: Input::Bytes(bytes.to_vec()),
+            known_failure: None,
         };
         let picture = prepare(job, encoder.preprocess(), &Limits::default());
         let bad = |reason: String| Error::BadImage { path: name.into(), reason };

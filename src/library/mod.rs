@@ -4,6 +4,7 @@
 //! prints or reads the environment; progress and cancelling are a callback.
 
 mod background;
+mod backup;
 mod benchmark;
 mod busy;
 mod captions;
@@ -29,6 +30,7 @@ mod random;
 mod refresh;
 mod reindex;
 mod report;
+mod restore;
 mod roots;
 mod run;
 mod search;
@@ -51,6 +53,7 @@ use crate::item::{Item, ItemId};
 use self::lock::WriterLock;
 use self::snapshots::Snapshots;
 
+pub use self::backup::{Backup, BackupOptions};
 pub use self::benchmark::{Benchmark, Speed};
 pub use self::busy::Busy;
 pub use self::check::Finding;
@@ -60,6 +63,7 @@ pub use self::forget::Selector;
 pub use self::index::IndexOptions;
 pub use self::reindex::{ReindexOptions, Reindexed};
 pub use self::report::{Forgotten, MAX_LISTED, Progress, Report, Skip, Skips, Stage, Tally};
+pub use self::restore::RestoreOptions;
 pub use self::search::{Explained, SearchStep};
 pub use self::status::{ItemCount, LibraryStatus, Reindexing, SnapshotState, SnapshotStatus};
 pub use self::tag::Tagged;
@@ -96,6 +100,7 @@ impl Library {
     pub fn create_or_open(dir: &Path, options: LibraryOptions) -> Result<Self> {
         Catalog::create_dir(dir)?;
         let lock = WriterLock::take(dir)?;
+        restore::tidy(dir)?;
         let catalog = Catalog::create_or_open(dir)?;
         Ok(Self::new(dir, catalog, options, Some(lock)))
     }

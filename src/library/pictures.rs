@@ -33,7 +33,8 @@ impl Run<'_> {
     pub(super) fn index_file(&mut self, file: Entry) -> Result<()> {
         let source = Source::File { path: file.path.clone() };
         let known = self.catalog.view().item_at(&source)?.map(|stored| stored.item);
-        if let (Change::Unchanged, Some(item)) = (plan::file_change(&file, known.as_ref()), known) {
+        let change = plan::file_change(&file, known.as_ref(), self.retry_failed);
+        if let (Change::Unchanged, Some(item)) = (change, known) {
             let view = self.catalog.view();
             return self.sidecars.keep_picture(view, &item, &mut self.report);
         }
@@ -52,11 +53,16 @@ impl Run<'_> {
             size_bytes: file.size_bytes,
             modified_ns: Some(file.modified_ns),
             input,
+            known_failure: None,
         })
     }
 
     /// Hands a picture in; commits a batch when enough are waiting.
-    pub(super) fn feed(&mut self, job: Job) -> Result<()> {
+    pub(super) fn feed(&mut self, mut job: Job) -> Result<()> {
+        if !self.retry_failed {
+            let known = self.catalog.view().item_at(&job.source)?;
+            job.known_failure = known.and_then(|known| plan::known_failure(&known.item));
+        }
         while self.pool.is_full() {
             self.commit_pictures()?;
         }

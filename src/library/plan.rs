@@ -1,7 +1,7 @@
 //! What is to be done about what was found, decided from facts alone: nothing here touches a disk.
 
 use crate::catalog::Container;
-use crate::item::{Item, Status};
+use crate::item::{ContentHash, Item, Status};
 use crate::media::{Entry, Kind};
 
 /// What is to be done about a file that was found.
@@ -32,12 +32,15 @@ pub(super) enum Reading {
     },
 }
 
-/// Compares a file with what is known of its path.
-pub(super) fn file_change(found: &Entry, known: Option<&Item>) -> Change {
+/// Compares a file with what is known of its path. With `retry_failed`, what failed counts as changed.
+pub(super) fn file_change(found: &Entry, known: Option<&Item>, retry_failed: bool) -> Change {
     let Some(known) = known else { return Change::New };
     let as_it_was =
         known.size_bytes == found.size_bytes && known.modified_ns == Some(found.modified_ns);
     if !as_it_was {
+        return Change::Changed;
+    }
+    if retry_failed && known.status == Status::Failed {
         return Change::Changed;
     }
     // Without a content hash it could not be read, which permissions may have changed since; failing again is cheap.
@@ -50,13 +53,28 @@ pub(super) fn file_change(found: &Entry, known: Option<&Item>) -> Change {
     }
 }
 
-/// Compares a tar or manifest with what is known of it.
-pub(super) fn reading(size_bytes: u64, modified_ns: i64, known: Option<&Container>) -> Reading {
+/// What was wrong with the content of an item, so that the same bytes need not be decoded to know it again.
+///
+/// Not of a picture that was good once: it failed because it was away while the library's model was changed.
+pub(super) fn known_failure(known: &Item) -> Option<(ContentHash, String)> {
+    if known.status != Status::Failed || known.facts.is_some() {
+        return None;
+    }
+    Some((known.content_hash?, known.reason.clone()?))
+}
+
+/// Compares a tar or manifest with what is known of it; `retry` says that there is something in it to be tried again.
+pub(super) fn reading(
+    size_bytes: u64,
+    modified_ns: i64,
+    known: Option<&Container>,
+    retry: bool,
+) -> Reading {
     let Some(known) = known else { return Reading::Anew { scan: 1 } };
     if (known.size_bytes, known.modified_ns) != (size_bytes, modified_ns) {
         return Reading::Anew { scan: known.scan + 1 };
     }
-    if known.complete { Reading::Nothing } else { Reading::Resume { scan: known.scan } }
+    if known.complete && !retry { Reading::Nothing } else { Reading::Resume { scan: known.scan } }
 }
 
 /// Whether a root that should be looked at seems to be unmounted rather than emptied.
@@ -78,7 +96,7 @@ pub(super) fn is_stale(n_live: u64, n_tail: u64, n_dead: u64) -> bool {
 mod tests {
     use super::*;
     use crate::catalog::ContainerKind;
-    use crate::item::{ContentHash, ImageFacts, ItemId, Metadata, Modality, Source};
+    use crate::item::{ImageFacts, ItemId, Metadata, Modality, Source};
 
     fn entry(kind: Kind) -> Entry {
         Entry { path: "/a".into(), kind, size_bytes: 5, modified_ns: 7, dev: 0, ino: 0 }
@@ -106,24 +124,40 @@ mod tests {
         let hash = Some(ContentHash([0; 32]));
         let ok = known(Status::Ok, hash);
         let image = entry(Kind::Image);
-        assert_eq!(file_change(&image, None), Change::New);
-        assert_eq!(file_change(&image, Some(&ok)), Change::Unchanged);
+        assert_eq!(file_change(&image, None, false), Change::New);
+        assert_eq!(file_change(&image, Some(&ok), false), Change::Unchanged);
         assert_eq!(
-            file_change(&Entry { size_bytes: 6, ..image.clone() }, Some(&ok)),
+            file_change(&Entry { size_bytes: 6, ..image.clone() }, Some(&ok), false),
             Change::Changed
         );
         assert_eq!(
-            file_change(&Entry { modified_ns: 8, ..image.clone() }, Some(&ok)),
+            file_change(&Entry { modified_ns: 8, ..image.clone() }, Some(&ok), false),
             Change::Changed
         );
         // What was read and is no picture will not become one; what could not be read may be readable now.
         let (bad, unread) = (known(Status::Failed, hash), known(Status::Failed, None));
-        assert_eq!(file_change(&image, Some(&bad)), Change::Unchanged);
-        assert_eq!(file_change(&image, Some(&unread)), Change::Changed);
+        assert_eq!(file_change(&image, Some(&bad), false), Change::Unchanged);
+        assert_eq!(file_change(&image, Some(&unread), false), Change::Changed);
         // A good picture that was away while the library's model was changed.
         let away = Item { facts: Some(ImageFacts::default()), ..known(Status::Failed, hash) };
-        assert_eq!(file_change(&image, Some(&away)), Change::Changed);
-        assert_eq!(file_change(&entry(Kind::Unsupported), Some(&unread)), Change::Unchanged);
+        assert_eq!(file_change(&image, Some(&away), false), Change::Changed);
+        assert_eq!(file_change(&entry(Kind::Unsupported), Some(&unread), false), Change::Unchanged);
+        // All that failed, when that is asked for; nothing else.
+        for failed in [&bad, &unread, &away] {
+            assert_eq!(file_change(&image, Some(failed), true), Change::Changed);
+        }
+        assert_eq!(file_change(&image, Some(&ok), true), Change::Unchanged);
+    }
+
+    #[test]
+    fn failures() {
+        let hash = ContentHash([3; 32]);
+        let failed = Item { reason: Some("torn".into()), ..known(Status::Failed, Some(hash)) };
+        assert_eq!(known_failure(&failed), Some((hash, "torn".into())));
+        let away = Item { facts: Some(ImageFacts::default()), ..failed.clone() };
+        assert_eq!(known_failure(&away), None);
+        assert_eq!(known_failure(&Item { content_hash: None, ..failed.clone() }), None);
+        assert_eq!(known_failure(&Item { status: Status::Truncated, ..failed }), None);
     }
 
     #[test]
@@ -137,11 +171,12 @@ mod tests {
             complete,
             reason: None,
         };
-        assert_eq!(reading(5, 7, None), Reading::Anew { scan: 1 });
-        assert_eq!(reading(5, 7, Some(&known(true))), Reading::Nothing);
-        assert_eq!(reading(5, 7, Some(&known(false))), Reading::Resume { scan: 3 });
-        assert_eq!(reading(6, 7, Some(&known(true))), Reading::Anew { scan: 4 });
-        assert_eq!(reading(5, 8, Some(&known(false))), Reading::Anew { scan: 4 });
+        assert_eq!(reading(5, 7, None, false), Reading::Anew { scan: 1 });
+        assert_eq!(reading(5, 7, Some(&known(true)), false), Reading::Nothing);
+        assert_eq!(reading(5, 7, Some(&known(false)), false), Reading::Resume { scan: 3 });
+        assert_eq!(reading(5, 7, Some(&known(true)), true), Reading::Resume { scan: 3 });
+        assert_eq!(reading(6, 7, Some(&known(true)), false), Reading::Anew { scan: 4 });
+        assert_eq!(reading(5, 8, Some(&known(false)), false), Reading::Anew { scan: 4 });
     }
 
     #[test]

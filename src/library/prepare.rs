@@ -31,6 +31,8 @@ pub(super) struct Job {
     pub(super) size_bytes: u64,
     pub(super) modified_ns: Option<i64>,
     pub(super) input: Input,
+    /// A content that was decoded before, and what was wrong with it.
+    pub(super) known_failure: Option<(ContentHash, String)>,
 }
 
 /// Where a picture's bytes are.
@@ -192,7 +194,7 @@ fn work(
 
 /// Prepares one picture on the calling thread.
 pub(super) fn prepare(job: Job, preprocess: &Preprocess, limits: &Limits) -> Prepared {
-    let Job { source, scan, mut size_bytes, mut modified_ns, input } = job;
+    let Job { source, scan, mut size_bytes, mut modified_ns, input, known_failure } = job;
     let (mut busy, mut content_hash) = (Busy::default(), None);
     let outcome = match timed(&mut busy.read, || read(input, &source, limits)) {
         Ok(content) => {
@@ -200,7 +202,10 @@ pub(super) fn prepare(job: Job, preprocess: &Preprocess, limits: &Limits) -> Pre
             if let Some(stat) = content.stat {
                 (size_bytes, modified_ns) = (stat.size_bytes, Some(stat.modified_ns));
             }
-            decode(&content.bytes, preprocess, limits, &mut busy)
+            match known_failure {
+                Some((hash, reason)) if hash == content.hash => Outcome::Failed(reason),
+                Some(_) | None => decode(&content.bytes, preprocess, limits, &mut busy),
+            }
         }
         Err(Unread::Refused(reason)) => Outcome::Failed(reason),
         Err(Unread::Vanished) => Outcome::Vanished,

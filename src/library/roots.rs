@@ -166,7 +166,8 @@ impl Look<'_> {
     fn picture(&mut self, entry: Entry) -> Result<()> {
         let known = self.view.item_at(&Source::File { path: entry.path.clone() })?;
         let known = known.map(|stored| stored.item);
-        match (plan::file_change(&entry, known.as_ref()), known) {
+        let retry_failed = self.options.retry_failed;
+        match (plan::file_change(&entry, known.as_ref(), retry_failed), known) {
             (Change::Unchanged, Some(item)) => {
                 self.found.sidecars.keep_picture(self.view, &item, self.report)?;
             }
@@ -178,7 +179,8 @@ impl Look<'_> {
     /// The pictures of a manifest that will not be read again are looked at here.
     fn manifest(&mut self, manifest: Entry) -> Result<()> {
         let known = self.view.container(&manifest.path)?;
-        let reading = plan::reading(manifest.size_bytes, manifest.modified_ns, known.as_ref());
+        let reading =
+            plan::reading(manifest.size_bytes, manifest.modified_ns, known.as_ref(), false);
         if reading == Reading::Nothing {
             let images = self.view.image_files_of(&manifest.path)?;
             let n_images = images.len() as u64;

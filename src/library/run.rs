@@ -23,6 +23,8 @@ pub(super) struct Run<'a> {
     pub(super) encoder: &'a mut dyn Encoder,
     pub(super) space: StoredSpace,
     pub(super) limits: Limits,
+    /// Whether what failed is tried again.
+    pub(super) retry_failed: bool,
     pub(super) pool: Pool,
     pub(super) report: Report,
     /// Files that were looked at in this run.
@@ -57,6 +59,7 @@ impl<'a> Run<'a> {
             encoder,
             space,
             limits,
+            retry_failed: false,
             pool,
             report,
             seen,

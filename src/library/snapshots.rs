@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::durable;
-use crate::catalog::StoredSpace;
+use crate::catalog::{StoredSpace, remove_if_there};
 use crate::error::{Result, io_at};
 use crate::index::Snapshot;
 use crate::item::Modality;
@@ -146,6 +146,16 @@ impl Snapshots {
             // Without a list nobody can say which files are of use; the next snapshot makes a new one.
             Err(_) => Ok(()),
         }
+    }
+
+    /// Removes every derived file, which must be done before another catalog takes the place of theirs.
+    pub(super) fn remove_all(&mut self) -> Result<()> {
+        self.open.clear();
+        // The list goes last: without it, files would be taken for ones that lost theirs.
+        for file in self.files().into_iter().chain([CURRENT.into()]) {
+            remove_if_there(&self.dir.join(file))?;
+        }
+        Ok(())
     }
 
     fn remove_unnamed(&self, current: &Current) -> Result<()> {

@@ -9,17 +9,19 @@ use super::roots::repeat_failure;
 use super::run::Run;
 use crate::catalog::{Container, ContainerKind};
 use crate::error::Result;
-use crate::item::Source;
+use crate::item::{Source, Status};
 use crate::media::{self, Entry, Member, Skipped, Stat};
 
 impl Run<'_> {
     /// Brings the library in line with a tar archive.
     pub(super) fn index_tar(&mut self, tar: &Entry) -> Result<()> {
         let known = self.catalog.view().container(&tar.path)?;
-        let (scan, taken) = match plan::reading(tar.size_bytes, tar.modified_ns, known.as_ref()) {
+        let retry = self.has_failures(known.as_ref())?;
+        let reading = plan::reading(tar.size_bytes, tar.modified_ns, known.as_ref(), retry);
+        let (scan, taken) = match reading {
             Reading::Nothing => return self.keep_tar(&tar.path, known.and_then(|tar| tar.reason)),
             Reading::Resume { scan } => {
-                (scan, self.catalog.view().members_of_scan(&tar.path, scan)?)
+                (scan, self.catalog.view().members_of_scan(&tar.path, scan, !retry)?)
             }
             Reading::Anew { scan } => (scan, Vec::new()),
         };
@@ -45,6 +47,14 @@ impl Run<'_> {
         }
         container.complete = is_as_it_was(&tar.path, &stat);
         self.set_container(&container)
+    }
+
+    /// Whether something in a tar or manifest failed and is to be tried again.
+    pub(super) fn has_failures(&self, container: Option<&Container>) -> Result<bool> {
+        let Some(container) = container.filter(|_| self.retry_failed) else { return Ok(false) };
+        let failures = self.catalog.view().failures_in(&container.path)?;
+        let has_failed = failures.iter().any(|stored| stored.item.status == Status::Failed);
+        Ok(has_failed || container.reason.is_some())
     }
 
     /// Writes what is known of a tar or manifest.
@@ -127,6 +137,7 @@ pub(super) fn member_job(tar: &Path, scan: i64, member: Member) -> Job {
         size_bytes: member.bytes.len() as u64,
         modified_ns: Some(member.modified_ns),
         input: Input::Bytes(member.bytes),
+        known_failure: None,
     }
 }
 
@@ -137,6 +148,7 @@ pub(super) fn skipped_job(tar: &Path, scan: i64, skipped: Skipped) -> Job {
         size_bytes: 0,
         modified_ns: None,
         input: Input::Refused(skipped.reason),
+        known_failure: None,
     }
 }
 

@@ -125,18 +125,27 @@ impl<'a> Writer<'a> {
         Ok((old.id, if has_same_content { Effect::Unchanged } else { Effect::Updated }))
     }
 
-    /// The item of the same content whose own file is gone: this is that file under another name.
+    /// The item of the same content whose own file is gone: this is that file under another name, or a member of that
+    /// tar.
     fn moved_from(&self, item: &Item) -> Result<Option<Item>> {
-        let (Source::File { .. }, Status::Ok | Status::Truncated, Some(hash)) =
-            (&item.source, item.status, item.content_hash)
+        let (Source::File { .. } | Source::TarMember { .. }, Some(hash)) =
+            (&item.source, item.content_hash)
         else {
             return Ok(None);
         };
         let same = self.batch.view().images_with(hash, MAX_MOVE_CANDIDATES)?;
-        Ok(same.into_iter().map(|stored| stored.item).find(|same| match &same.source {
-            Source::File { path } => is_gone(path),
-            Source::TarMember { .. } | Source::ManifestRow { .. } | Source::Inline { .. } => false,
-        }))
+        Ok(same.into_iter().map(|it| it.item).find(|it| is_moved(&it.source, &item.source)))
+    }
+}
+
+/// Whether a file, or the tar of a member, is gone, and this is another name of it.
+fn is_moved(old: &Source, new: &Source) -> bool {
+    match (old, new) {
+        (Source::File { path }, Source::File { .. }) => is_gone(path),
+        (Source::TarMember { tar, member: old }, Source::TarMember { member: new, .. }) => {
+            old == new && is_gone(tar)
+        }
+        _ => false,
     }
 }
 

@@ -3,6 +3,8 @@
 // The path is written out because `mmsearch-encoder` takes this file from another directory.
 #[path = "cli/answers.rs"]
 pub(crate) mod answers;
+#[path = "cli/keep.rs"]
+pub(crate) mod keep;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,6 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use self::answers::{DuplicatesArgs, RandomArgs, ShowArgs, SimilarArgs};
+use self::keep::{BackupArgs, IndexArgs, RestoreArgs};
 
 /// Finds photos by what they show, and texts by the photos they describe.
 ///
@@ -70,6 +73,8 @@ pub(crate) enum Command {
     Tag(TagArgs),
     Check(CheckArgs),
     Reindex(ReindexArgs),
+    Backup(BackupArgs),
+    Restore(RestoreArgs),
     Model(ModelArgs),
     Train(TrainArgs),
     Eval(EvalArgs),
@@ -79,28 +84,6 @@ pub(crate) enum Command {
     Completions(CompletionsArgs),
     #[command(hide = true)]
     Man(ManArgs),
-}
-
-/// Bring the library in line with directories, photos, tars and manifests of captions
-///
-/// What is as it was is not read again. Files that are gone are forgotten. Interrupted runs go on where they were.
-#[derive(Args, Debug)]
-pub(crate) struct IndexArgs {
-    /// Directories, photos, .tar archives, captions.jsonl or .csv manifests
-    #[arg(required = true, value_name = "PATH")]
-    pub(crate) paths: Vec<PathBuf>,
-
-    /// Forget the items of a PATH that is missing or empty, instead of refusing
-    #[arg(long)]
-    pub(crate) prune_missing_root: bool,
-
-    /// Say at the end what the time went into
-    #[arg(short, long)]
-    pub(crate) verbose: bool,
-
-    /// Print JSON Lines: one for each batch that is safely in the library, each skipped file, and the report
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// Find what is nearest to texts, photos and items, and not near to others

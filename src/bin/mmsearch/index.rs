@@ -2,15 +2,18 @@
 
 use std::io;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
+use mmsearch::encoder::Encoder;
 use mmsearch::library::{
     Busy, IndexOptions, Library, LibraryOptions, Progress, Report, Skips, Tally,
 };
 use serde::Serialize;
 
-use crate::cli::{Cli, IndexArgs};
+use crate::cli::Cli;
+use crate::cli::keep::IndexArgs;
 use crate::exit::{Exit, tell};
 use crate::output::{Output, escaped};
 use crate::place;
@@ -56,45 +59,94 @@ struct TallyLine {
     forgotten: u64,
 }
 
+/// What all runs of one call have in common.
+pub(crate) struct Session<'a> {
+    arguments: &'a IndexArgs,
+    interrupt: Interrupt,
+    encoder: Box<dyn Encoder>,
+    output: Output,
+    /// What failed is tried again by the first run only.
+    retry_failed: bool,
+    /// What a person was told last to be skipped, and to be truncated.
+    told: [Skips; 2],
+}
+
 pub(crate) fn run(cli: &Cli, arguments: &IndexArgs) -> Result<Exit> {
+    if arguments.watch {
+        return crate::watch::run(cli, arguments);
+    }
     let interrupt = Interrupt::install()?;
+    // Before the encoder, which takes longer to load than it takes to say that somebody else is writing.
     let mut library = Library::create_or_open(&place::library(cli)?, LibraryOptions::default())?;
-    let mut encoder = load_encoder(cli)?;
-    let options = IndexOptions {
-        prune_missing_root: arguments.prune_missing_root,
-        ..IndexOptions::default()
-    };
-    let (mut output, mut bar) = (Output::new(), Bar::new());
-    let mut write_error = None;
-    let mut progress = |progress: &Progress| {
-        bar.show(progress);
-        if arguments.json
-            && let Err(error) = write_progress(&mut output, progress)
-        {
-            write_error = Some(error);
-            return ControlFlow::Break(());
-        }
-        interrupt.flow()
-    };
-    let outcome = library.index(encoder.as_mut(), &arguments.paths, &options, &mut progress);
-    bar.clear();
-    for warning in library.take_warnings() {
-        tell(&format!("warning: {warning}"));
-    }
-    if let Some(error) = write_error {
-        return Err(error.into());
-    }
-    let report = outcome?;
-    if arguments.json {
-        write_report(&mut output, &report)?;
-    } else {
-        tell_report(&report);
-        if arguments.verbose {
-            tell_busy(&report.busy);
-        }
-    }
-    output.flush()?;
+    let mut session = Session::start(cli, arguments, interrupt)?;
+    let report = session.index(&mut library, &arguments.paths)?;
+    session.report(&report, true)?;
     Ok(if report.is_clean() { Exit::Done } else { Exit::Skipped })
+}
+
+impl<'a> Session<'a> {
+    pub(crate) fn start(cli: &Cli, arguments: &'a IndexArgs, interrupt: Interrupt) -> Result<Self> {
+        let encoder = load_encoder(cli)?;
+        let (output, retry_failed) = (Output::new(), arguments.retry_failed);
+        let told = [Skips::default(), Skips::default()];
+        Ok(Self { arguments, interrupt, encoder, output, retry_failed, told })
+    }
+
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupt.is_set()
+    }
+
+    /// One run, whose progress is shown.
+    pub(crate) fn index(&mut self, library: &mut Library, roots: &[PathBuf]) -> Result<Report> {
+        let Self { arguments, interrupt, encoder, output, retry_failed, .. } = self;
+        let options = IndexOptions {
+            prune_missing_root: arguments.prune_missing_root,
+            retry_failed: *retry_failed,
+            ..IndexOptions::default()
+        };
+        let mut bar = Bar::new();
+        let mut write_error = None;
+        let mut progress = |progress: &Progress| {
+            bar.show(progress);
+            if arguments.json
+                && let Err(error) = write_progress(output, progress)
+            {
+                write_error = Some(error);
+                return ControlFlow::Break(());
+            }
+            interrupt.flow()
+        };
+        let outcome = library.index(encoder.as_mut(), roots, &options, &mut progress);
+        bar.clear();
+        for warning in library.take_warnings() {
+            tell(&format!("warning: {warning}"));
+        }
+        if let Some(error) = write_error {
+            return Err(error.into());
+        }
+        let report = outcome?;
+        *retry_failed = false;
+        Ok(report)
+    }
+
+    /// What a run did: for a script always, for a person if it is news.
+    pub(crate) fn report(&mut self, report: &Report, is_news: bool) -> Result<()> {
+        if self.arguments.json {
+            write_report(&mut self.output, report)?;
+        } else if is_news {
+            tell_tallies(report);
+            let skips = [&report.skipped, &report.truncated].map(Skips::clone);
+            if self.told != skips {
+                tell_skips("skipped", &report.skipped);
+                tell_skips("ends too early, indexed as far as it goes", &report.truncated);
+                self.told = skips;
+            }
+            if self.arguments.verbose {
+                tell_busy(&report.busy);
+            }
+        }
+        Ok(self.output.flush()?)
+    }
 }
 
 /// Each line goes out at once: what it says is done stays done, whatever happens next.
@@ -139,13 +191,11 @@ fn tally_line(tally: &Tally) -> TallyLine {
     TallyLine { added, updated, moved, unchanged, forgotten }
 }
 
-fn tell_report(report: &Report) {
+fn tell_tallies(report: &Report) {
     tell(&format!("images: {}", summary(&report.images)));
     if report.texts != Tally::default() {
         tell(&format!("texts: {}", summary(&report.texts)));
     }
-    tell_skips("skipped", &report.skipped);
-    tell_skips("ends too early, indexed as far as it goes", &report.truncated);
 }
 
 /// The bottleneck is what the seconds are in.

@@ -3,6 +3,7 @@
 //! Nothing here names what is behind the feature `torch`: libtorch is loaded by `mmsearch-encoder` alone.
 
 mod available;
+mod backup;
 mod bench;
 mod check;
 mod classify;
@@ -26,12 +27,14 @@ mod query;
 mod random;
 mod recall;
 mod reindex;
+mod restore;
 mod show;
 mod similar;
 mod status;
 mod tag;
 mod terms;
 mod timings;
+mod watch;
 mod worker;
 
 use std::env::args_os;
@@ -66,6 +69,8 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Tag(arguments) => tag::run(cli, arguments),
         Command::Check(arguments) => check::run(cli, arguments),
         Command::Reindex(arguments) => reindex::run(cli, arguments),
+        Command::Backup(arguments) => backup::run(cli, arguments),
+        Command::Restore(arguments) => restore::run(cli, arguments),
         Command::Model(arguments) => run_model(&arguments.command),
         Command::Train(_) => Err(become_worker(args_os().skip(1)).into()),
         Command::Eval(arguments) => eval::run(cli, arguments),

@@ -15,7 +15,7 @@ pub(crate) struct Bar {
     stage: Option<Stage>,
 }
 
-/// Whether Ctrl-C was pressed.
+/// Whether Ctrl-C was pressed, or the process was asked to end in another way (SIGTERM, SIGHUP).
 #[derive(Clone)]
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 
@@ -98,22 +98,28 @@ impl Interrupt {
     /// From now on the first Ctrl-C asks the run to end after its batch; the second ends the process at once,
     /// which loses nothing but that batch.
     pub(crate) fn install() -> Result<Self> {
+        Self::install_with(|| ())
+    }
+
+    /// The same, and calls `wake` for whoever waits.
+    pub(crate) fn install_with(wake: impl Fn() + Send + 'static) -> Result<Self> {
         let interrupt = Self(Arc::new(AtomicBool::new(false)));
         let flag = Arc::clone(&interrupt.0);
         let handler = move || {
             if flag.swap(true, Ordering::SeqCst) {
                 std::process::exit(130);
             }
+            wake();
         };
         ctrlc::set_handler(handler).context("cannot watch for Ctrl-C")?;
         Ok(interrupt)
     }
 
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn flow(&self) -> ControlFlow<()> {
-        if self.0.load(Ordering::SeqCst) {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        if self.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
