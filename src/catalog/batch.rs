@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use rusqlite::types::Value;
-use rusqlite::{Params, Transaction, params, params_from_iter};
+use rusqlite::{Connection, Params, Transaction, params, params_from_iter};
 
 use super::row::{self, EMBEDDING_COLUMNS, ITEM_COLUMNS, N_EMBEDDING_COLUMNS, N_ITEM_COLUMNS};
 use super::{
@@ -218,15 +218,20 @@ impl<'a> Batch<'a> {
         self.reword(old);
         let stored = StoredItem { item: Item { id, ..new }, scan, generation: self.generation };
         self.reword(&stored.item);
-        let columns = ITEM_COLUMNS.split(", ").map(str::trim).chain(["checksum"]).enumerate();
-        let columns: Vec<String> =
-            columns.map(|(i, column)| format!("{column} = ?{}", i + 1)).collect();
-        let update = format!("UPDATE items SET {} WHERE id = ?1", columns.join(", "));
-        self.put(&update, row::item_values(&stored))?;
+        self.write_item(&stored)?;
         if let (modality, Some(hash)) = old_content {
             self.loose.push((modality, hash));
         }
         Ok(())
+    }
+
+    /// Writes all columns of an item that is there.
+    pub(super) fn write_item(&self, stored: &StoredItem) -> Result<()> {
+        let columns = ITEM_COLUMNS.split(", ").map(str::trim).chain(["checksum"]).enumerate();
+        let columns: Vec<String> =
+            columns.map(|(i, column)| format!("{column} = ?{}", i + 1)).collect();
+        let update = format!("UPDATE items SET {} WHERE id = ?1", columns.join(", "));
+        self.put(&update, row::item_values(stored))
     }
 
     /// Notes that an item, and with it the image that it describes, is found by other words.
@@ -250,6 +255,19 @@ impl<'a> Batch<'a> {
     /// Notes that what is told of an item beside its row has changed.
     pub(super) fn reword_by_id(&mut self, id: ItemId) {
         self.reworded.insert(id);
+    }
+
+    /// The number of this batch.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.transaction
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.path
     }
 
     /// How many rows the last statement changed.

@@ -1,7 +1,7 @@
 //! Rows as lists of values, and the checksum over them. A row is written, verified and read here only.
 
 use rusqlite::Row;
-use rusqlite::types::Value;
+use rusqlite::types::{Value, ValueRef};
 
 use super::source::{self, SourceKey};
 use super::{SpaceId, StoredEmbedding, StoredItem};
@@ -87,12 +87,26 @@ pub(super) fn checksum(values: &[Value]) -> i64 {
     i64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("a hash has 32 bytes"))
 }
 
-/// The first `n` columns of a row, and the checksum that follows them.
+/// The first `n` columns of a row, and the checksum that follows them. Never fails because of what a damaged row holds: the
+/// checksum tells of it.
 pub(super) fn values(row: &Row<'_>, n: usize) -> rusqlite::Result<(Vec<Value>, i64)> {
-    Ok((
-        (0..n).map(|column| row.get(column)).collect::<rusqlite::Result<_>>()?,
-        row.get::<_, Option<i64>>(n)?.unwrap_or_default(),
-    ))
+    let owned = |value: ValueRef<'_>| match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(integer) => integer.into(),
+        ValueRef::Real(real) => real.into(),
+        // A text that is none is damaged; as bytes it has another checksum.
+        ValueRef::Text(text) => match std::str::from_utf8(text) {
+            Ok(text) => Value::Text(text.into()),
+            Err(_) => Value::Blob(text.into()),
+        },
+        ValueRef::Blob(blob) => Value::Blob(blob.into()),
+    };
+    let values = (0..n).map(|column| row.get_ref(column).map(owned));
+    let checksum = match row.get_ref(n)? {
+        ValueRef::Integer(checksum) => checksum,
+        ValueRef::Null | ValueRef::Real(_) | ValueRef::Text(_) | ValueRef::Blob(_) => 0,
+    };
+    Ok((values.collect::<rusqlite::Result<_>>()?, checksum))
 }
 
 /// The item of a row.

@@ -67,10 +67,9 @@ impl Codes {
         let Quantizer { mean, scale } = &self.quantizer;
         let end = self.coarse.len() + stride(mean.len());
         for (value, mean) in vector.iter().zip(mean) {
-            let steps = (value - mean) / scale;
-            let coarse = steps.round().clamp(-127.0, 127.0);
-            self.coarse.push(coarse as i8);
-            self.fine.push(((steps - coarse) * FINE_STEPS).round().clamp(-127.0, 127.0) as i8);
+            let (coarse, fine) = codes_of(*value, *mean, *scale);
+            self.coarse.push(coarse);
+            self.fine.push(fine);
         }
         self.coarse.resize(end, 0);
         self.fine.resize(end, 0);
@@ -89,6 +88,13 @@ impl Codes {
         let Self { quantizer: Quantizer { mean, scale }, coarse, fine } = self;
         CodeView::new(mean, *scale, coarse, fine)
     }
+}
+
+/// The coarse and the fine code of a component.
+fn codes_of(value: f32, mean: f32, scale: f32) -> (i8, i8) {
+    let steps = (value - mean) / scale;
+    let coarse = steps.round().clamp(-127.0, 127.0);
+    (coarse as i8, ((steps - coarse) * FINE_STEPS).round().clamp(-127.0, 127.0) as i8)
 }
 
 /// Bytes of a row of codes.
@@ -173,6 +179,19 @@ impl<'a> CodeView<'a> {
     pub(super) fn row(&self, node: u32) -> &'a [i8] {
         let start = node as usize * self.stride;
         &self.coarse[start..start + self.stride]
+    }
+
+    /// Whether the codes of a node are those that this vector would get.
+    pub(super) fn is_of(&self, node: u32, vector: &[f32]) -> bool {
+        let start = node as usize * self.stride;
+        let (coarse, fine) = (self.coarse.get(start..), self.fine.get(start..));
+        let (Some(coarse), Some(fine)) = (coarse, fine) else { return false };
+        let values = vector.iter().zip(self.mean).zip(coarse.iter().zip(fine));
+        vector.len() == self.mean.len()
+            && coarse.len().min(fine.len()) >= self.stride
+            && values.into_iter().all(|((value, mean), (&coarse, &fine))| {
+                codes_of(*value, *mean, self.scale) == (coarse, fine)
+            })
     }
 
     /// Asks for the fine codes of a node, which a walk has not touched.

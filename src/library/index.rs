@@ -44,6 +44,7 @@ impl Library {
     ) -> Result<Report> {
         self.require_writer()?;
         self.space_of(encoder.space())?;
+        self.remove_leftovers()?;
         let (mut report, began) = (Report::default(), Instant::now());
         let found = roots::look(self.catalog.view(), roots, options, &mut report, progress)?;
         report.busy.scan = began.elapsed();

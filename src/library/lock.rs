@@ -35,6 +35,12 @@ impl WriterLock {
     }
 }
 
+/// Whether a writer is at work. It looks by taking the lock for a moment, so ask only where the answer decides.
+pub(super) fn is_held(dir: &Path) -> bool {
+    let Ok(file) = File::open(dir.join("LOCK")) else { return false };
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
 /// The holder may not have written it yet.
 fn read_pid(file: &mut File) -> Option<u32> {
     let mut text = String::new();

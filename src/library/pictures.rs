@@ -42,6 +42,12 @@ impl Run<'_> {
         self.feed_file(file)
     }
 
+    /// Reads a picture that is a file of its own, though it may be as it was; it is committed with the next batch.
+    pub(super) fn read_file(&mut self, file: Entry) -> Result<()> {
+        self.n_images.n_total += 1;
+        self.feed_file(file)
+    }
+
     fn feed_file(&mut self, file: Entry) -> Result<()> {
         let input = match file.kind {
             Kind::Unsupported => Input::Refused(media::no_decoder(&file.path)),

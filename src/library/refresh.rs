@@ -126,6 +126,21 @@ impl Library {
         self.write_snapshot(&space, modality, purpose, encoder, progress)
     }
 
+    /// Writes the snapshot of a modality whatever there is; none if there is nothing to find.
+    pub(super) fn rewrite_snapshot(
+        &mut self,
+        modality: Modality,
+        encoder: Option<&mut dyn Encoder>,
+        progress: Tell<'_>,
+    ) -> Result<()> {
+        let view = self.catalog.view();
+        let Some(space) = view.space()? else { return Ok(()) };
+        match view.n_embeddings(space.id, modality, 0)? {
+            0 => self.snapshots.publish(vec![(modality, None)]),
+            _ => self.write_snapshot(&space, modality, Purpose::Speed, encoder, progress),
+        }
+    }
+
     fn write_snapshot(
         &mut self,
         space: &StoredSpace,
@@ -134,6 +149,7 @@ impl Library {
         encoder: Option<&mut dyn Encoder>,
         progress: Tell<'_>,
     ) -> Result<()> {
+        self.snapshots.require_list()?;
         let made = self.make_snapshot(space, modality, purpose, encoder, progress)?;
         self.snapshots.publish(vec![(modality, Some(made.name))])?;
         let mut batch = self.catalog.batch()?;

@@ -243,7 +243,7 @@ impl Library {
 }
 
 /// What the encoder has refused is not tried again until it changes.
-fn fail(batch: &mut Batch<'_>, left_out: &[LeftOut]) -> Result<()> {
+pub(super) fn fail(batch: &mut Batch<'_>, left_out: &[LeftOut]) -> Result<()> {
     for LeftOut { item, reason, is_refused } in left_out {
         let mut item = item.clone();
         item.item.facts = item.item.facts.filter(|_| !is_refused);

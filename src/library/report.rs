@@ -102,6 +102,10 @@ pub enum Stage {
     Switch,
     /// Comparing embeddings with one another.
     Compare,
+    /// Reading the library's own rows and files.
+    Check,
+    /// Reading again what items came from, to compare it with them.
+    Read,
 }
 
 impl Report {

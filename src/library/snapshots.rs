@@ -23,6 +23,8 @@ pub(super) struct Snapshots {
     open: BTreeMap<Modality, (String, Snapshot)>,
     /// What was said already.
     told: Vec<String>,
+    /// Files that were found to be damaged after they were opened, and how.
+    condemned: BTreeMap<String, String>,
 }
 
 /// What `CURRENT` says, as JSON.
@@ -36,7 +38,12 @@ struct Current {
 
 impl Snapshots {
     pub(super) fn new(dir: &Path) -> Self {
-        Self { dir: dir.into(), open: BTreeMap::new(), told: Vec::new() }
+        Self {
+            dir: dir.into(),
+            open: BTreeMap::new(),
+            told: Vec::new(),
+            condemned: BTreeMap::new(),
+        }
     }
 
     /// The snapshot of a modality; `Ok(None)` if there is none.
@@ -53,6 +60,9 @@ impl Snapshots {
             self.open.remove(&modality);
             return Ok(None);
         };
+        if let Some(reason) = self.condemned.get(&name) {
+            return Err(reason.clone());
+        }
         let is_open = self.open.get(&modality).is_some_and(|(open, _)| *open == name);
         if !is_open {
             let path = self.dir.join(&name);
@@ -88,6 +98,43 @@ impl Snapshots {
             return None;
         }
         self.open.get(&modality).map(|(_, snapshot)| snapshot)
+    }
+
+    /// The snapshot of a modality, if [`Snapshots::current`] has opened it.
+    pub(super) fn opened(&self, modality: Modality) -> Option<&Snapshot> {
+        self.open.get(&modality).map(|(_, snapshot)| snapshot)
+    }
+
+    /// Searches without the open snapshot of a modality from now on, until there is another.
+    pub(super) fn condemn(&mut self, modality: Modality, reason: String) {
+        if let Some((name, _)) = self.open.remove(&modality) {
+            self.condemned.insert(name, reason);
+        }
+    }
+
+    /// The bytes of the list, to see whether it is the same later; `None` if there are none.
+    pub(super) fn list(&self) -> Option<Vec<u8>> {
+        crate::error::read(&self.dir.join(CURRENT)).ok()
+    }
+
+    /// Snapshot files that the list does not name; `None` if there is no good list.
+    pub(super) fn unnamed(&self) -> Option<Vec<String>> {
+        let current = self.read().ok()?;
+        let mut files = self.files();
+        files.retain(|file| !current.snapshots.values().any(|name| name == file));
+        Some(files)
+    }
+
+    /// The files that may be the snapshot of a modality of a space, the newest first.
+    pub(super) fn candidates(&self, space: &StoredSpace, modality: Modality) -> Vec<String> {
+        let prefix = format!("snapshot-{}-{}-", space.id.0, modality.name());
+        let generation = |name: &String| -> Option<u64> {
+            name.strip_prefix(&prefix)?.strip_suffix(".mms")?.parse().ok()
+        };
+        let mut files = self.files();
+        files.retain(|name| generation(name).is_some());
+        files.sort_by_key(|name| std::cmp::Reverse(generation(name)));
+        files
     }
 
     fn name_of(&self, modality: Modality) -> std::result::Result<Option<String>, String> {
@@ -127,6 +174,7 @@ impl Snapshots {
         let json = serde_json::to_vec(&current).expect("strings can be written as JSON");
         durable::replace(&self.dir.join(CURRENT), &json)?;
         self.told.clear();
+        self.condemned.clear();
         self.remove_unnamed(&current)
     }
 

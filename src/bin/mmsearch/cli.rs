@@ -262,11 +262,31 @@ pub(crate) struct TagArgs {
 }
 
 /// Read every row and every byte of the library, and name what is damaged
+///
+/// Rows are compared with their checksums and with one another, snapshots with their hashes and with the rows, and every node of a
+/// graph is searched for. The exit code is 0 if all is well, 6 if something is damaged, and 3 if something is only out of
+/// date or out of reach: photos that were changed, moved or unplugged, or files that an interrupted run left.
 #[derive(Args, Debug)]
 pub(crate) struct CheckArgs {
-    /// Print JSON Lines: one for each finding
+    /// Read every photo, archive and manifest too, and compare it with what was indexed
+    ///
+    /// A file of other bytes, though its size and time are the same, has rotted on its disk; one that was changed is told as
+    /// such. What is only new is not looked for.
+    #[arg(long)]
+    pub(crate) read_data: bool,
+    /// Mend what is found
+    ///
+    /// What is derived is made again. A damaged row is written again out of the file that it came from, under its old id and with its
+    /// tags; where that is not possible it is taken out, and told. Photos are only read. Afterwards all is checked again, and
+    /// the exit code is that of this.
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// Print JSON Lines: one for each thing that was repaired and each finding that is left, and a report
     #[arg(long)]
     pub(crate) json: bool,
+    /// With --json, print the progress too
+    #[arg(long, requires = "json")]
+    pub(crate) progress: bool,
 }
 
 /// Change the library's model to that of --model

@@ -91,6 +91,8 @@ pub(crate) fn stage_name(stage: Stage) -> &'static str {
         Stage::Snapshot => "snapshot",
         Stage::Switch => "switch",
         Stage::Compare => "compare",
+        Stage::Check => "check",
+        Stage::Read => "read",
     }
 }
 

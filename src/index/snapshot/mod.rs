@@ -4,6 +4,7 @@
 //! (vectors, layer 0) is checked at every access instead, and hashed by [`Snapshot::verify`]: a damaged byte
 //! there can cost a neighbour or change a score, so a caller scores what comes back again from its own rows.
 
+mod check;
 mod draft;
 mod format;
 mod map;
