@@ -9,15 +9,17 @@ use super::run::Run;
 use super::{Library, Progress, Report, roots};
 use crate::encoder::Encoder;
 use crate::error::Result;
-use crate::media::Limits;
+use crate::media::{ExternalDecoder, Limits};
 
 /// How to index.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct IndexOptions {
     /// Forget the items of a root that is missing or empty, instead of refusing.
     pub prune_missing_root: bool,
     /// How much of one file is read and decoded at most.
     pub limits: Limits,
+    /// Decodes pictures in files of their own that are not decoded here. Those that failed for want of it are tried again.
+    pub external_decoder: Option<ExternalDecoder>,
 }
 
 impl Library {
@@ -45,8 +47,7 @@ impl Library {
         let found = roots::look(self.catalog.view(), roots, options, &mut report, progress)?;
         report.busy.scan = began.elapsed();
         let space = self.space_for(encoder.space())?;
-        let mut run =
-            Run::start(&mut self.catalog, encoder, space, options.limits, report, progress);
+        let mut run = Run::start(&mut self.catalog, encoder, space, options, report, progress);
         (run.seen, run.sidecars) = (found.seen, found.sidecars);
         run.remember_roots(&found.roots)?;
         run.index_files(found.files)?;

@@ -33,7 +33,11 @@ impl Run<'_> {
     pub(super) fn index_file(&mut self, file: Entry) -> Result<()> {
         let source = Source::File { path: file.path.clone() };
         let known = self.catalog.view().item_at(&source)?.map(|stored| stored.item);
-        if let (Change::Unchanged, Some(item)) = (plan::file_change(&file, known.as_ref()), known) {
+        let change = match self.has_external_decoder && plan::lacked_decoder(known.as_ref()) {
+            true => Change::Changed,
+            false => plan::file_change(&file, known.as_ref()),
+        };
+        if let (Change::Unchanged, Some(item)) = (change, known) {
             let view = self.catalog.view();
             return self.sidecars.keep_picture(view, &item, &mut self.report);
         }
@@ -43,8 +47,10 @@ impl Run<'_> {
 
     fn feed_file(&mut self, file: Entry) -> Result<()> {
         let input = match file.kind {
-            Kind::Unsupported => Input::Refused(media::no_decoder(&file.path)),
-            Kind::Image | Kind::Tar | Kind::Manifest => Input::File,
+            Kind::Unsupported if !self.has_external_decoder => {
+                Input::Refused(media::no_decoder(&file.path))
+            }
+            Kind::Image | Kind::Unsupported | Kind::Tar | Kind::Manifest => Input::File,
         };
         self.feed(Job {
             source: Source::File { path: file.path },

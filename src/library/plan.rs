@@ -2,7 +2,7 @@
 
 use crate::catalog::Container;
 use crate::item::{Item, Status};
-use crate::media::{Entry, Kind};
+use crate::media::{self, Entry, Kind};
 
 /// What is to be done about a file that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,13 @@ pub(super) fn file_change(found: &Entry, known: Option<&Item>) -> Change {
         Kind::Image if may_be_good => Change::Changed,
         Kind::Image | Kind::Unsupported | Kind::Tar | Kind::Manifest => Change::Unchanged,
     }
+}
+
+/// Whether a file failed for want of a decoder. Where there is one now, it is worth another look.
+pub(super) fn lacked_decoder(known: Option<&Item>) -> bool {
+    known.is_some_and(|known| {
+        known.status == Status::Failed && known.reason.as_deref().is_some_and(media::lacks_decoder)
+    })
 }
 
 /// Compares a tar or manifest with what is known of it.
@@ -124,6 +131,17 @@ mod tests {
         let away = Item { facts: Some(ImageFacts::default()), ..known(Status::Failed, hash) };
         assert_eq!(file_change(&image, Some(&away)), Change::Changed);
         assert_eq!(file_change(&entry(Kind::Unsupported), Some(&unread)), Change::Unchanged);
+    }
+
+    #[test]
+    fn files_without_a_decoder() {
+        let reason = |reason: &str| Item {
+            reason: Some(reason.into()),
+            ..known(Status::Failed, Some(ContentHash([0; 32])))
+        };
+        assert!(lacked_decoder(Some(&reason(&media::no_decoder("a.heic".as_ref())))));
+        assert!(!lacked_decoder(Some(&reason("an empty file"))));
+        assert!(!lacked_decoder(Some(&known(Status::Ok, None))) && !lacked_decoder(None));
     }
 
     #[test]

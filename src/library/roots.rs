@@ -166,7 +166,12 @@ impl Look<'_> {
     fn picture(&mut self, entry: Entry) -> Result<()> {
         let known = self.view.item_at(&Source::File { path: entry.path.clone() })?;
         let known = known.map(|stored| stored.item);
-        match (plan::file_change(&entry, known.as_ref()), known) {
+        let has_decoder = self.options.external_decoder.is_some();
+        let change = match has_decoder && plan::lacked_decoder(known.as_ref()) {
+            true => Change::Changed,
+            false => plan::file_change(&entry, known.as_ref()),
+        };
+        match (change, known) {
             (Change::Unchanged, Some(item)) => {
                 self.found.sidecars.keep_picture(self.view, &item, self.report)?;
             }

@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::cli::{Cli, IndexArgs};
 use crate::exit::{Exit, tell};
 use crate::output::{Output, escaped};
+use crate::picture::external_decoder;
 use crate::place;
 use crate::progress::{Bar, Interrupt, stage_name};
 use crate::worker::load_encoder;
@@ -58,10 +59,12 @@ struct TallyLine {
 
 pub(crate) fn run(cli: &Cli, arguments: &IndexArgs) -> Result<Exit> {
     let interrupt = Interrupt::install()?;
+    let external_decoder = external_decoder(Some(&arguments.decoder))?;
     let mut library = Library::create_or_open(&place::library(cli)?, LibraryOptions::default())?;
     let mut encoder = load_encoder(cli)?;
     let options = IndexOptions {
         prune_missing_root: arguments.prune_missing_root,
+        external_decoder,
         ..IndexOptions::default()
     };
     let (mut output, mut bar) = (Output::new(), Bar::new());
