@@ -10,7 +10,7 @@ pub(crate) type Outcomes = Vec<std::result::Result<Embedding, String>>;
 
 /// An embedding for each picture, or the reason why there is none.
 ///
-/// An encoder that fails on a batch is asked for each picture alone, so that an odd one costs only itself, and at last for a
+/// An encoder that fails on a batch, or gives something else than an embedding of its space for each, is asked for each picture alone, so that an odd one costs only itself, and at last for a
 /// plain one: one that does not take that either is broken, and says nothing about the pictures.
 ///
 /// # Errors
@@ -43,15 +43,15 @@ fn encode_each<T>(
         return Ok(Vec::new());
     }
     let dim = encoder.space().dim;
-    match encode(encoder, inputs) {
-        Ok(embeddings) => return of_this_space(embeddings, inputs.len(), dim),
+    match of_this_space(encode(encoder, inputs), inputs.len(), dim) {
+        Ok(embeddings) => return Ok(embeddings.into_iter().map(Ok).collect()),
         Err(gone @ Error::EncoderGone { .. }) => return Err(gone),
         Err(_) => {}
     }
     let mut outcomes = Vec::with_capacity(inputs.len());
     for input in inputs.chunks(1) {
-        outcomes.push(match encode(encoder, input) {
-            Ok(embeddings) => of_this_space(embeddings, 1, dim)?.swap_remove(0),
+        outcomes.push(match of_this_space(encode(encoder, input), 1, dim) {
+            Ok(mut embeddings) => Ok(embeddings.swap_remove(0)),
             Err(gone @ Error::EncoderGone { .. }) => return Err(gone),
             // Another input might not have fitted either; this one will when there is more room.
             Err(error) if is_out_of_memory(&error) => return Err(error),
@@ -59,7 +59,7 @@ fn encode_each<T>(
         });
     }
     if outcomes.iter().any(std::result::Result::is_err) {
-        encode(encoder, &[plain()?])?;
+        of_this_space(encode(encoder, &[plain()?]), 1, dim)?;
     }
     Ok(outcomes)
 }
@@ -72,15 +72,25 @@ pub(crate) fn is_out_of_memory(error: &Error) -> bool {
         .any(|&s| text.contains(s))
 }
 
-fn of_this_space(embeddings: Vec<Embedding>, n_inputs: usize, expected: usize) -> Result<Outcomes> {
+/// What an encoder gave, if that is an embedding of its space for each input. A vector cannot be an [`Embedding`] without being
+/// finite and of unit length; how many there are, and of how many dimensions, its type does not say.
+///
+/// # Errors
+/// The encoder's; [`Error::Encoder`] for another number of embeddings, [`Error::Dimension`].
+pub(crate) fn of_this_space(
+    encoded: Result<Vec<Embedding>>,
+    n_inputs: usize,
+    expected: usize,
+) -> Result<Vec<Embedding>> {
+    let embeddings = encoded?;
     if embeddings.len() != n_inputs {
         let reason = format!("{} embeddings came back for {n_inputs} inputs", embeddings.len());
         return Err(Error::Encoder { reason });
     }
-    if let Some(wrong) = embeddings.iter().find(|embedding| embedding.dim() != expected) {
-        return Err(Error::Dimension { expected, found: wrong.dim() });
+    match embeddings.iter().find(|embedding| embedding.dim() != expected) {
+        Some(wrong) => Err(Error::Dimension { expected, found: wrong.dim() }),
+        None => Ok(embeddings),
     }
-    Ok(embeddings.into_iter().map(Ok).collect())
 }
 
 #[cfg(test)]

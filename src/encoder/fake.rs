@@ -23,12 +23,30 @@ const COLOURS: [(&str, [i32; 3]); 8] = [
 /// Words that name no colour, and the parts of a picture, fall into as many buckets.
 const N_BUCKETS: usize = 8;
 
+/// What is wrong with what a [`FakeEncoder`] gives for pictures and texts that are magenta before all; the rest is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A component is not a number.
+    Nan,
+    /// A component is infinite.
+    Infinite,
+    /// The vector is zero.
+    Zero,
+    /// The vector is twice as long as it should be.
+    Long,
+    /// There is a component too many.
+    Dimension,
+    /// Nothing is given.
+    Count,
+}
+
 /// A deterministic stand-in for a model: 16 dimensions, no weights, both modalities comparable by colour.
 #[derive(Clone, Debug)]
 pub struct FakeEncoder {
     space: Space,
     preprocess: Preprocess,
     logit: Logit,
+    fault: Option<Fault>,
 }
 
 impl FakeEncoder {
@@ -48,7 +66,55 @@ impl FakeEncoder {
             space: Space { fingerprint, model: name.into(), dim: COLOURS.len() + N_BUCKETS },
             preprocess,
             logit: Logit::Softmax { scale: 10.0 },
+            fault: None,
         }
+    }
+
+    /// The same encoder with something wrong: what must never get into a library can be seen to be refused.
+    #[must_use]
+    pub fn with_fault(self, fault: Fault) -> Self {
+        Self { fault: Some(fault), ..self }
+    }
+
+    fn embeddings(&self, points: impl Iterator<Item = Vec<f32>>) -> Result<Vec<Embedding>> {
+        let mut embeddings = Vec::new();
+        for point in points {
+            let fault = self.fault.filter(|_| is_magenta(&point));
+            embeddings.extend(match fault {
+                Some(fault) => fault.embedding(point)?,
+                None => Some(Embedding::normalized(point)?),
+            });
+        }
+        Ok(embeddings)
+    }
+}
+
+impl Fault {
+    /// Each, with its name.
+    pub const ALL: [(&str, Self); 6] = [
+        ("nan", Self::Nan),
+        ("infinite", Self::Infinite),
+        ("zero", Self::Zero),
+        ("long", Self::Long),
+        ("dimension", Self::Dimension),
+        ("count", Self::Count),
+    ];
+
+    /// What comes out of a point that is made wrong.
+    fn embedding(self, mut point: Vec<f32>) -> Result<Option<Embedding>> {
+        match self {
+            Self::Nan => point[0] = f32::NAN,
+            Self::Infinite => point[0] = f32::INFINITY,
+            Self::Zero => point.fill(0.0),
+            Self::Long => {
+                let unit = Embedding::normalized(point)?;
+                return Embedding::new(unit.as_slice().iter().map(|it| 2.0 * it).collect())
+                    .map(Some);
+            }
+            Self::Dimension => point.push(0.0),
+            Self::Count => return Ok(None),
+        }
+        Embedding::normalized(point).map(Some)
     }
 }
 
@@ -72,11 +138,11 @@ impl Encoder for FakeEncoder {
     }
 
     fn encode_images(&mut self, pictures: &[Pixels]) -> Result<Vec<Embedding>> {
-        pictures.iter().map(encode_image).collect()
+        self.embeddings(pictures.iter().map(image_point))
     }
 
     fn encode_texts(&mut self, texts: &[&str]) -> Result<Vec<Embedding>> {
-        texts.iter().map(|text| encode_text(text)).collect()
+        self.embeddings(texts.iter().map(|text| text_point(text)))
     }
 
     /// It has no longest text.
@@ -85,7 +151,7 @@ impl Encoder for FakeEncoder {
     }
 }
 
-fn encode_image(picture: &Pixels) -> Result<Embedding> {
+fn image_point(picture: &Pixels) -> Vec<f32> {
     let mut values = vec![0.0; COLOURS.len() + N_BUCKETS];
     for pixel in picture.rgb().chunks_exact(3) {
         values[nearest_colour(pixel)] += 1.0;
@@ -96,10 +162,10 @@ fn encode_image(picture: &Pixels) -> Result<Embedding> {
         let brightness = pixel.iter().map(|&c| f32::from(c)).sum::<f32>() / (3.0 * 255.0);
         values[COLOURS.len() + i * N_BUCKETS / n_pixels] += 0.2 * brightness;
     }
-    Embedding::normalized(values)
+    values
 }
 
-fn encode_text(text: &str) -> Result<Embedding> {
+fn text_point(text: &str) -> Vec<f32> {
     let mut values = vec![0.0; COLOURS.len() + N_BUCKETS];
     for word in
         text.to_lowercase().split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
@@ -114,7 +180,13 @@ fn encode_text(text: &str) -> Result<Embedding> {
     }
     // A text without words is a point too; a real tower also answers to punctuation.
     values[COLOURS.len()] += 1e-3;
-    Embedding::normalized(values)
+    values
+}
+
+/// Whether magenta, the last of the colours, is the most of it.
+fn is_magenta(point: &[f32]) -> bool {
+    let magenta = point[COLOURS.len() - 1];
+    magenta > 0.0 && point.iter().all(|&value| value <= magenta)
 }
 
 fn nearest_colour(pixel: &[u8]) -> usize {
@@ -137,5 +209,16 @@ mod tests {
         assert!(texts[0].score(&images[0]) > 0.8 && texts[0].score(&images[1]) < 0.3);
         assert!(texts[1].score(&images[1]) > 0.8 && texts[1].score(&images[0]) < 0.3);
         assert!(encoder.encode_texts(&["", "!"]).is_ok());
+    }
+    #[test]
+    fn what_is_magenta_comes_out_wrong() {
+        for (_, fault) in Fault::ALL {
+            let mut encoder = FakeEncoder::default().with_fault(fault);
+            assert_eq!(encoder.encode_texts(&["red"]).unwrap()[0].dim(), 16, "{fault:?}");
+            let encoded = encoder.encode_texts(&["red", "magenta"]);
+            let is_right = encoded.is_ok_and(|rows| rows.len() == 2 && rows[1].dim() == 16);
+            assert!(!is_right, "{fault:?}");
+        }
+        assert_eq!(FakeEncoder::default().encode_texts(&["red", "magenta"]).unwrap().len(), 2);
     }
 }

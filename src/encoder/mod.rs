@@ -35,7 +35,7 @@ pub(crate) mod tower;
 
 #[cfg(feature = "torch")]
 pub use dual::DualEncoder;
-pub use fake::FakeEncoder;
+pub use fake::{FakeEncoder, Fault};
 #[cfg(feature = "torch")]
 pub use golden::{Agreement, LEAST_COSINE};
 #[cfg(feature = "torch")]

@@ -8,10 +8,10 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::prepare::{Input, Job, Outcome, Pool};
+use super::prepare::{Input, Job, Outcome, Pool, Preparation};
 use super::run::Count;
 use super::tars::{member_job, skipped_job};
-use super::{Progress, Stage, captions, pictures};
+use super::{Progress, ReindexOptions, Stage, captions, pictures};
 use crate::catalog::{Catalog, Lacking, StoredItem, StoredSpace};
 use crate::encoder::Encoder;
 use crate::encoder::each::{Outcomes, encode_each_image, encode_each_text};
@@ -70,7 +70,7 @@ impl<'a> Fill<'a> {
         catalog: &'a mut Catalog,
         encoder: &'a mut dyn Encoder,
         space: StoredSpace,
-        limits: Limits,
+        options: &ReindexOptions,
         progress: &'a mut dyn FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<Self> {
         let view = catalog.view();
@@ -79,7 +79,8 @@ impl<'a> Fill<'a> {
             Ok(Count { n_done, n_total: view.n_contents(modality)? })
         };
         let (images, texts) = (count(Modality::Image)?, count(Modality::Text)?);
-        let pool = Pool::start(encoder.preprocess(), limits);
+        let (limits, external) = (options.limits, options.external_decoder.clone());
+        let pool = Pool::start(Preparation::new(encoder, limits, external));
         let absent = Absent::default();
         Ok(Self { catalog, encoder, space, limits, pool, images, texts, absent, progress })
     }

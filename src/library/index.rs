@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::busy::timed;
+use super::plan::Retry;
 use super::run::Run;
 use super::{Library, Progress, Report, roots};
 use crate::encoder::Encoder;
 use crate::error::Result;
-use crate::media::Limits;
+use crate::media::{ExternalDecoder, Limits};
 
 /// How to index.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct IndexOptions {
     /// Forget the items of a root that is missing or empty, instead of refusing.
     pub prune_missing_root: bool,
@@ -21,6 +22,14 @@ pub struct IndexOptions {
     pub retry_failed: bool,
     /// How much of one file is read and decoded at most.
     pub limits: Limits,
+    /// Decodes pictures in files of their own that are not decoded here. Those that failed for want of it are tried again.
+    pub external_decoder: Option<ExternalDecoder>,
+}
+
+impl IndexOptions {
+    pub(super) fn retry(&self) -> Retry {
+        Retry { failed: self.retry_failed, lacking_decoder: self.external_decoder.is_some() }
+    }
 }
 
 impl Library {
@@ -29,7 +38,8 @@ impl Library {
     /// What is as it was is not read again, except texts beside pictures. Work is committed in batches, each followed by a
     /// call of `progress`, whose answer may stop the run; what was committed stays, and the next run goes on from there.
     ///
-    /// A file whose bytes are those that failed before is not decoded again. One that cannot be used is listed in the report with its reason and does not stop the run.
+    /// A file whose bytes are those that failed before is not decoded again. One that cannot be used is listed in the report with
+    /// its reason and does not stop the run.
     ///
     /// # Errors
     /// [`crate::Error::ModelMismatch`] if the library is another model's; [`crate::Error::MissingRoot`] if a
@@ -49,9 +59,7 @@ impl Library {
         let found = roots::look(self.catalog.view(), roots, options, &mut report, progress)?;
         report.busy.scan = began.elapsed();
         let space = self.space_for(encoder.space())?;
-        let mut run =
-            Run::start(&mut self.catalog, encoder, space, options.limits, report, progress);
-        run.retry_failed = options.retry_failed;
+        let mut run = Run::start(&mut self.catalog, encoder, space, options, report, progress);
         (run.seen, run.sidecars) = (found.seen, found.sidecars);
         run.remember_roots(&found.roots)?;
         run.index_files(found.files)?;

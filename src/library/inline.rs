@@ -1,9 +1,11 @@
 //! Adding single pictures and texts that an app has in memory.
 
-use super::prepare::{Input, Job, Outcome, prepare};
+use super::prepare::{Input, Job, Outcome, Preparation, prepare};
 use super::write::{Encoded, Writer, text_item};
 use super::{Library, Report};
+use crate::embedding::Embedding;
 use crate::encoder::Encoder;
+use crate::encoder::each::of_this_space;
 use crate::error::{Error, Result};
 use crate::item::{Item, ItemId, Metadata, Modality, Source};
 use crate::media::Limits;
@@ -32,7 +34,7 @@ impl Library {
             input: Input::Bytes(bytes.to_vec()),
             known_failure: None,
         };
-        let picture = prepare(job, encoder.preprocess(), &Limits::default());
+        let picture = prepare(job, &Preparation::new(encoder, Limits::default(), None));
         let bad = |reason: String| Error::BadImage { path: name.into(), reason };
         let (hash, square) = match (&picture.outcome, picture.content_hash) {
             (Outcome::Ready { square, .. }, Some(hash)) => (hash, square.clone()),
@@ -41,8 +43,7 @@ impl Library {
         };
         let mut encoded = Encoded::new();
         if !self.catalog.view().has_embedding(space.id, Modality::Image, hash)? {
-            let embeddings = encoder.encode_images(&[square])?;
-            encoded.insert(hash, Ok(only(embeddings, space.dim)?));
+            encoded.insert(hash, Ok(only(encoder.encode_images(&[square]), space.dim)?));
         }
         let report = Report::default();
         let mut writer = Writer::new(self.catalog.batch()?, space.id, encoded, report);
@@ -72,7 +73,7 @@ impl Library {
         if let Some(hash) = item.content_hash
             && !self.catalog.view().has_embedding(space.id, Modality::Text, hash)?
         {
-            encoded.insert(hash, Ok(only(encoder.encode_texts(&[text])?, space.dim)?));
+            encoded.insert(hash, Ok(only(encoder.encode_texts(&[text]), space.dim)?));
         }
         let report = Report::default();
         let mut writer = Writer::new(self.catalog.batch()?, space.id, encoded, report);
@@ -83,11 +84,6 @@ impl Library {
 }
 
 /// The embedding of a single input.
-fn only(embeddings: Vec<crate::Embedding>, expected: usize) -> Result<crate::Embedding> {
-    let nothing = || Error::Encoder { reason: "nothing came back for one input".into() };
-    let embedding = embeddings.into_iter().next().ok_or_else(nothing)?;
-    match embedding.dim() == expected {
-        true => Ok(embedding),
-        false => Err(Error::Dimension { expected, found: embedding.dim() }),
-    }
+fn only(encoded: Result<Vec<Embedding>>, dim: usize) -> Result<Embedding> {
+    Ok(of_this_space(encoded, 1, dim)?.swap_remove(0))
 }

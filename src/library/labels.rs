@@ -3,6 +3,7 @@
 use super::Library;
 use super::question::{self, Question};
 use crate::encoder::Encoder;
+use crate::encoder::each::of_this_space;
 use crate::error::Result;
 use crate::item::Modality;
 use crate::query::Query;
@@ -29,7 +30,8 @@ impl Library {
         let question = Question::new(view, &space, Modality::Text, &points)?;
         let mut scores = Vec::with_capacity(texts.len());
         for batch in texts.chunks(BATCH) {
-            let embeddings = encoder.encode_texts(batch)?;
+            let encoded = encoder.encode_texts(batch);
+            let embeddings = of_this_space(encoded, batch.len(), space.dim)?;
             scores.extend(embeddings.iter().map(|embedding| question.score(embedding)));
         }
         Ok(scores)

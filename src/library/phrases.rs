@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::embedding::Embedding;
 use crate::encoder::Encoder;
+use crate::encoder::each::of_this_space;
 use crate::error::{Error, Result};
 
 /// How many there are.
@@ -245,7 +246,8 @@ pub(super) fn encoded(
             return Err(Error::Cancelled);
         }
         let texts: Vec<&str> = batch.iter().map(String::as_str).collect();
-        embeddings.extend(encoder.encode_texts(&texts)?);
+        let (n, dim) = (texts.len(), encoder.space().dim);
+        embeddings.extend(of_this_space(encoder.encode_texts(&texts), n, dim)?);
     }
     Ok(embeddings)
 }

@@ -33,7 +33,7 @@ impl Run<'_> {
     pub(super) fn index_file(&mut self, file: Entry) -> Result<()> {
         let source = Source::File { path: file.path.clone() };
         let known = self.catalog.view().item_at(&source)?.map(|stored| stored.item);
-        let change = plan::file_change(&file, known.as_ref(), self.retry_failed);
+        let change = plan::file_change(&file, known.as_ref(), self.retry);
         if let (Change::Unchanged, Some(item)) = (change, known) {
             let view = self.catalog.view();
             return self.sidecars.keep_picture(view, &item, &mut self.report);
@@ -50,8 +50,10 @@ impl Run<'_> {
 
     fn feed_file(&mut self, file: Entry) -> Result<()> {
         let input = match file.kind {
-            Kind::Unsupported => Input::Refused(media::no_decoder(&file.path)),
-            Kind::Image | Kind::Tar | Kind::Manifest => Input::File,
+            Kind::Unsupported if !self.has_external_decoder => {
+                Input::Refused(media::no_decoder(&file.path))
+            }
+            Kind::Image | Kind::Unsupported | Kind::Tar | Kind::Manifest => Input::File,
         };
         self.feed(Job {
             source: Source::File { path: file.path },
@@ -65,10 +67,9 @@ impl Run<'_> {
 
     /// Hands a picture in; commits a batch when enough are waiting.
     pub(super) fn feed(&mut self, mut job: Job) -> Result<()> {
-        if !self.retry_failed {
-            let known = self.catalog.view().item_at(&job.source)?;
-            job.known_failure = known.and_then(|known| plan::known_failure(&known.item));
-        }
+        let known = self.catalog.view().item_at(&job.source)?.map(|stored| stored.item);
+        let known = known.filter(|known| !self.retry.wants(known));
+        job.known_failure = known.and_then(|known| plan::known_failure(&known));
         while self.pool.is_full() {
             self.commit_pictures()?;
         }

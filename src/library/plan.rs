@@ -2,7 +2,25 @@
 
 use crate::catalog::Container;
 use crate::item::{ContentHash, Item, Status};
-use crate::media::{Entry, Kind};
+use crate::media::{self, Entry, Kind};
+
+/// Which failures are worth another look though nothing has changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Retry {
+    /// All of them.
+    pub(super) failed: bool,
+    /// Those for want of a decoder, since there is one now.
+    pub(super) lacking_decoder: bool,
+}
+
+impl Retry {
+    /// Whether an item failed, and in a way that is worth another look.
+    pub(super) fn wants(self, known: &Item) -> bool {
+        let lacked_decoder = || known.reason.as_deref().is_some_and(media::lacks_decoder);
+        known.status == Status::Failed
+            && (self.failed || (self.lacking_decoder && lacked_decoder()))
+    }
+}
 
 /// What is to be done about a file that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,15 +50,15 @@ pub(super) enum Reading {
     },
 }
 
-/// Compares a file with what is known of its path. With `retry_failed`, what failed counts as changed.
-pub(super) fn file_change(found: &Entry, known: Option<&Item>, retry_failed: bool) -> Change {
+/// Compares a file with what is known of its path. What failed and is worth another look counts as changed.
+pub(super) fn file_change(found: &Entry, known: Option<&Item>, retry: Retry) -> Change {
     let Some(known) = known else { return Change::New };
     let as_it_was =
         known.size_bytes == found.size_bytes && known.modified_ns == Some(found.modified_ns);
     if !as_it_was {
         return Change::Changed;
     }
-    if retry_failed && known.status == Status::Failed {
+    if retry.wants(known) {
         return Change::Changed;
     }
     // Without a content hash it could not be read, which permissions may have changed since; failing again is cheap.
@@ -121,32 +139,33 @@ mod tests {
 
     #[test]
     fn files() {
+        let (none, all) = (Retry::default(), Retry { failed: true, ..Retry::default() });
         let hash = Some(ContentHash([0; 32]));
         let ok = known(Status::Ok, hash);
         let image = entry(Kind::Image);
-        assert_eq!(file_change(&image, None, false), Change::New);
-        assert_eq!(file_change(&image, Some(&ok), false), Change::Unchanged);
+        assert_eq!(file_change(&image, None, none), Change::New);
+        assert_eq!(file_change(&image, Some(&ok), none), Change::Unchanged);
         assert_eq!(
-            file_change(&Entry { size_bytes: 6, ..image.clone() }, Some(&ok), false),
+            file_change(&Entry { size_bytes: 6, ..image.clone() }, Some(&ok), none),
             Change::Changed
         );
         assert_eq!(
-            file_change(&Entry { modified_ns: 8, ..image.clone() }, Some(&ok), false),
+            file_change(&Entry { modified_ns: 8, ..image.clone() }, Some(&ok), none),
             Change::Changed
         );
         // What was read and is no picture will not become one; what could not be read may be readable now.
         let (bad, unread) = (known(Status::Failed, hash), known(Status::Failed, None));
-        assert_eq!(file_change(&image, Some(&bad), false), Change::Unchanged);
-        assert_eq!(file_change(&image, Some(&unread), false), Change::Changed);
+        assert_eq!(file_change(&image, Some(&bad), none), Change::Unchanged);
+        assert_eq!(file_change(&image, Some(&unread), none), Change::Changed);
         // A good picture that was away while the library's model was changed.
         let away = Item { facts: Some(ImageFacts::default()), ..known(Status::Failed, hash) };
-        assert_eq!(file_change(&image, Some(&away), false), Change::Changed);
-        assert_eq!(file_change(&entry(Kind::Unsupported), Some(&unread), false), Change::Unchanged);
+        assert_eq!(file_change(&image, Some(&away), none), Change::Changed);
+        assert_eq!(file_change(&entry(Kind::Unsupported), Some(&unread), none), Change::Unchanged);
         // All that failed, when that is asked for; nothing else.
         for failed in [&bad, &unread, &away] {
-            assert_eq!(file_change(&image, Some(failed), true), Change::Changed);
+            assert_eq!(file_change(&image, Some(failed), all), Change::Changed);
         }
-        assert_eq!(file_change(&image, Some(&ok), true), Change::Unchanged);
+        assert_eq!(file_change(&image, Some(&ok), all), Change::Unchanged);
     }
 
     #[test]
@@ -158,6 +177,19 @@ mod tests {
         assert_eq!(known_failure(&away), None);
         assert_eq!(known_failure(&Item { content_hash: None, ..failed.clone() }), None);
         assert_eq!(known_failure(&Item { status: Status::Truncated, ..failed }), None);
+    }
+
+    #[test]
+    fn files_without_a_decoder() {
+        let reason = |reason: &str| Item {
+            reason: Some(reason.into()),
+            ..known(Status::Failed, Some(ContentHash([0; 32])))
+        };
+        let retry = Retry { lacking_decoder: true, ..Retry::default() };
+        let heic = reason(&media::no_decoder("a.heic".as_ref()));
+        assert!(retry.wants(&heic) && !Retry::default().wants(&heic));
+        assert!(!retry.wants(&reason("an empty file")) && !retry.wants(&known(Status::Ok, None)));
+        assert_eq!(file_change(&entry(Kind::Unsupported), Some(&heic), retry), Change::Changed);
     }
 
     #[test]

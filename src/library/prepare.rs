@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use super::busy::{Busy, timed};
-use crate::encoder::Preprocess;
+use crate::encoder::{Encoder, Preprocess};
 use crate::error::Error;
 use crate::item::{ContentHash, ImageFacts, Source};
-use crate::media::{self, Decoded, Limits, Stat, Words};
+use crate::media::{self, Decoded, ExternalDecoder, Limits, Stat, Words};
 use crate::pixels::Pixels;
 
 /// Pictures that may be between being handed in and being taken out. A square of 224 pixels takes 150 KB.
@@ -22,6 +22,24 @@ pub(super) const WINDOW: u64 = 128;
 
 /// Bytes of tar members that may wait in memory, unless a single one is larger.
 const MAX_WAITING_BYTES: u64 = 128 << 20;
+
+/// How pictures are read and made ready.
+#[derive(Clone)]
+pub(super) struct Preparation {
+    preprocess: Preprocess,
+    limits: Limits,
+    external: Option<ExternalDecoder>,
+}
+
+impl Preparation {
+    pub(super) fn new(
+        encoder: &dyn Encoder,
+        limits: Limits,
+        external: Option<ExternalDecoder>,
+    ) -> Self {
+        Self { preprocess: encoder.preprocess().clone(), limits, external }
+    }
+}
 
 /// A picture to be prepared.
 #[derive(Debug)]
@@ -94,7 +112,7 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn start(preprocess: &Preprocess, limits: Limits) -> Self {
+    pub(super) fn start(preparation: Preparation) -> Self {
         // Both channels hold the whole window, so that neither side ever waits for the other to make room.
         let (jobs, inbox) = sync_channel::<Numbered<Job>>(WINDOW as usize);
         let (outbox, results) = sync_channel(WINDOW as usize);
@@ -104,8 +122,8 @@ impl Pool {
         let threads = (0..n_threads)
             .map(|_| {
                 let (inbox, outbox) = (Arc::clone(&inbox), outbox.clone());
-                let preprocess = preprocess.clone();
-                thread::spawn(move || work(&inbox, &outbox, &preprocess, &limits))
+                let preparation = preparation.clone();
+                thread::spawn(move || work(&inbox, &outbox, &preparation))
             })
             .collect();
         Self {
@@ -180,23 +198,22 @@ impl Drop for Pool {
 fn work(
     inbox: &Mutex<Receiver<Numbered<Job>>>,
     outbox: &SyncSender<Numbered<Prepared>>,
-    preprocess: &Preprocess,
-    limits: &Limits,
+    preparation: &Preparation,
 ) {
     loop {
         let job = inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((number, job)) = job else { return };
-        if outbox.send((number, prepare(job, preprocess, limits))).is_err() {
+        if outbox.send((number, prepare(job, preparation))).is_err() {
             return;
         }
     }
 }
 
 /// Prepares one picture on the calling thread.
-pub(super) fn prepare(job: Job, preprocess: &Preprocess, limits: &Limits) -> Prepared {
+pub(super) fn prepare(job: Job, preparation: &Preparation) -> Prepared {
     let Job { source, scan, mut size_bytes, mut modified_ns, input, known_failure } = job;
     let (mut busy, mut content_hash) = (Busy::default(), None);
-    let outcome = match timed(&mut busy.read, || read(input, &source, limits)) {
+    let outcome = match timed(&mut busy.read, || read(input, &source, &preparation.limits)) {
         Ok(content) => {
             content_hash = Some(content.hash);
             if let Some(stat) = content.stat {
@@ -204,7 +221,7 @@ pub(super) fn prepare(job: Job, preprocess: &Preprocess, limits: &Limits) -> Pre
             }
             match known_failure {
                 Some((hash, reason)) if hash == content.hash => Outcome::Failed(reason),
-                Some(_) | None => decode(&content.bytes, preprocess, limits, &mut busy),
+                Some(_) | None => decode(&source, &content.bytes, preparation, &mut busy),
             }
         }
         Err(Unread::Refused(reason)) => Outcome::Failed(reason),
@@ -243,10 +260,19 @@ fn read(input: Input, source: &Source, limits: &Limits) -> Result<Content, Unrea
     Ok(Content { bytes, hash, stat })
 }
 
-fn decode(bytes: &[u8], preprocess: &Preprocess, limits: &Limits, busy: &mut Busy) -> Outcome {
+fn decode(source: &Source, bytes: &[u8], how: &Preparation, busy: &mut Busy) -> Outcome {
+    let Preparation { preprocess, limits, external } = how;
+    let detail = preprocess.detail();
     let prepare = || {
-        let decoded =
-            timed(&mut busy.decode, || media::decode(bytes, limits, preprocess.detail()))?;
+        let decoded = timed(&mut busy.decode, || match source {
+            Source::File { path } => {
+                media::decode_file(path, bytes, limits, detail, external.as_ref())
+            }
+            // A tar is not read again when there is a decoder that there was not before, so that none is asked.
+            Source::TarMember { .. } | Source::ManifestRow { .. } | Source::Inline { .. } => {
+                media::decode(bytes, limits, detail)
+            }
+        })?;
         let square = timed(&mut busy.resize, || preprocess.apply(&decoded.pixels));
         let square = square.map_err(|error| error.to_string())?;
         let Decoded { facts, words, truncated, .. } = decoded;

@@ -3,6 +3,7 @@
 use crate::catalog::{StoredSpace, View};
 use crate::embedding::Embedding;
 use crate::encoder::Encoder;
+use crate::encoder::each::of_this_space;
 use crate::error::{Error, Result};
 use crate::item::{ItemId, Modality};
 use crate::query::{MAX_K, MAX_TERMS, Mode, Query, Term, WEIGHTS, WeightedTerm};
@@ -153,12 +154,12 @@ pub(super) fn points(
         let (embedding, modality) = match &term.term {
             Term::Text(text) => {
                 let encoder = needed(&mut encoder)?;
-                (first(encoder.encode_texts(&[text.as_str()])?)?, Some(Modality::Text))
+                (only(encoder.encode_texts(&[text.as_str()]), space)?, Some(Modality::Text))
             }
             Term::Image(picture) => {
                 let encoder = needed(&mut encoder)?;
                 let square = encoder.preprocess().apply(picture)?;
-                (first(encoder.encode_images(&[square])?)?, Some(Modality::Image))
+                (only(encoder.encode_images(&[square]), space)?, Some(Modality::Image))
             }
             Term::Embedding(embedding) => (embedding.clone(), None),
             Term::Item(id) => stored(view, space, *id)?,
@@ -179,9 +180,8 @@ fn needed<'e>(encoder: &'e mut Option<&mut dyn Encoder>) -> Result<&'e mut dyn E
     }
 }
 
-fn first(embeddings: Vec<Embedding>) -> Result<Embedding> {
-    let nothing = || Error::Encoder { reason: "nothing came back for the query".into() };
-    embeddings.into_iter().next().ok_or_else(nothing)
+fn only(encoded: Result<Vec<Embedding>>, space: &StoredSpace) -> Result<Embedding> {
+    Ok(of_this_space(encoded, 1, space.dim)?.swap_remove(0))
 }
 
 fn stored(

@@ -14,13 +14,15 @@ use crate::catalog::{Batch, MAX_BATCH_ROWS, StoredSpace};
 use crate::encoder::{Encoder, Space};
 use crate::error::{Error, Result};
 use crate::item::Modality;
-use crate::media::Limits;
+use crate::media::{ExternalDecoder, Limits};
 
 /// How to reindex.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ReindexOptions {
     /// How much of one file is read and decoded at most.
     pub limits: Limits,
+    /// Decodes pictures in files of their own that are not decoded here.
+    pub external_decoder: Option<ExternalDecoder>,
 }
 
 /// What one run of [`Library::reindex`] did.
@@ -76,7 +78,7 @@ impl Library {
         self.require_roots(&new)?;
         let n_known = self.n_embeddings(&new)?;
         let Self { catalog, .. } = self;
-        let filled = Fill::start(catalog, encoder, new.clone(), options.limits, progress)?.run()?;
+        let filled = Fill::start(catalog, encoder, new.clone(), options, progress)?.run()?;
         // A disk may have gone while the run took its hours.
         self.require_roots(&new)?;
         self.require_images(&old, &new, &filled.left_out)?;

@@ -166,8 +166,7 @@ impl Look<'_> {
     fn picture(&mut self, entry: Entry) -> Result<()> {
         let known = self.view.item_at(&Source::File { path: entry.path.clone() })?;
         let known = known.map(|stored| stored.item);
-        let retry_failed = self.options.retry_failed;
-        match (plan::file_change(&entry, known.as_ref(), retry_failed), known) {
+        match (plan::file_change(&entry, known.as_ref(), self.options.retry()), known) {
             (Change::Unchanged, Some(item)) => {
                 self.found.sidecars.keep_picture(self.view, &item, self.report)?;
             }

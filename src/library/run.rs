@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::prepare::Pool;
+use super::plan::Retry;
+use super::prepare::{Pool, Preparation};
 use super::roots::is_gone;
 use super::sidecars::Sidecars;
-use super::{Forgotten, Progress, Report, Stage};
+use super::{Forgotten, IndexOptions, Progress, Report, Stage};
 use crate::catalog::{Catalog, StoredSpace};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
@@ -23,8 +24,10 @@ pub(super) struct Run<'a> {
     pub(super) encoder: &'a mut dyn Encoder,
     pub(super) space: StoredSpace,
     pub(super) limits: Limits,
-    /// Whether what failed is tried again.
-    pub(super) retry_failed: bool,
+    /// Which failures are worth another look.
+    pub(super) retry: Retry,
+    /// Whether what is not decoded here can be decoded by another program.
+    pub(super) has_external_decoder: bool,
     pub(super) pool: Pool,
     pub(super) report: Report,
     /// Files that were looked at in this run.
@@ -47,11 +50,13 @@ impl<'a> Run<'a> {
         catalog: &'a mut Catalog,
         encoder: &'a mut dyn Encoder,
         space: StoredSpace,
-        limits: Limits,
+        options: &IndexOptions,
         report: Report,
         progress: &'a mut dyn FnMut(&Progress) -> ControlFlow<()>,
     ) -> Self {
-        let pool = Pool::start(encoder.preprocess(), limits);
+        let (limits, external) = (options.limits, options.external_decoder.clone());
+        let has_external_decoder = external.is_some();
+        let pool = Pool::start(Preparation::new(encoder, limits, external));
         let (n_images, n_texts) = (Count::default(), Count::default());
         let (seen, sidecars) = (HashSet::new(), Sidecars::default());
         Self {
@@ -59,7 +64,8 @@ impl<'a> Run<'a> {
             encoder,
             space,
             limits,
-            retry_failed: false,
+            retry: options.retry(),
+            has_external_decoder,
             pool,
             report,
             seen,

@@ -51,7 +51,7 @@ impl Run<'_> {
 
     /// Whether something in a tar or manifest failed and is to be tried again.
     pub(super) fn has_failures(&self, container: Option<&Container>) -> Result<bool> {
-        let Some(container) = container.filter(|_| self.retry_failed) else { return Ok(false) };
+        let Some(container) = container.filter(|_| self.retry.failed) else { return Ok(false) };
         let failures = self.catalog.view().failures_in(&container.path)?;
         let has_failed = failures.iter().any(|stored| stored.item.status == Status::Failed);
         Ok(has_failed || container.reason.is_some())

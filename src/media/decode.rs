@@ -14,6 +14,7 @@ use image::{
 };
 
 use super::exif::ExifFacts;
+use super::external::no_decoder_for;
 use super::{Limits, Words, jpeg, jpeg_end};
 use crate::item::ImageFacts;
 use crate::pixels::{Detail, Pixels};
@@ -51,11 +52,27 @@ pub struct Decoded {
 /// # Errors
 /// The reason in one line, lower case, without the name of the file.
 pub fn decode(bytes: &[u8], limits: &Limits, detail: Detail) -> Result<Decoded, String> {
-    caught(|| decode_within(bytes, limits, detail))
+    caught(|| decode_within(bytes, limits, detail, Turn::AsTheFileSays))
+}
+
+/// Decodes a picture that is upright as it lies in its file, whatever that says: another program has turned it already.
+pub(super) fn decode_upright(
+    bytes: &[u8],
+    limits: &Limits,
+    detail: Detail,
+) -> Result<Decoded, String> {
+    caught(|| decode_within(bytes, limits, detail, Turn::Not))
+}
+
+/// Whether a picture is turned by its EXIF orientation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    AsTheFileSays,
+    Not,
 }
 
 /// Turns a panic of a decoder into a reason: one odd file must not end a run over a million.
-fn caught<T>(decode: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+pub(super) fn caught<T>(decode: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|payload| {
         let said = payload.downcast_ref::<String>().map(String::as_str);
         let said = said.or_else(|| payload.downcast_ref::<&str>().copied());
@@ -63,7 +80,12 @@ fn caught<T>(decode: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     })
 }
 
-fn decode_within(bytes: &[u8], limits: &Limits, detail: Detail) -> Result<Decoded, String> {
+fn decode_within(
+    bytes: &[u8],
+    limits: &Limits,
+    detail: Detail,
+    turn: Turn,
+) -> Result<Decoded, String> {
     let (format, format_name) = sniff(bytes)?;
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(decoder_limits(limits));
@@ -71,7 +93,10 @@ fn decode_within(bytes: &[u8], limits: &Limits, detail: Detail) -> Result<Decode
     // `DynamicImage::from_decoder` heeds no limit, and it is the only way that leaves room for orientation.
     let (width, height) = decoder.dimensions();
     check_size(width, height, decoder.total_bytes(), limits)?;
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let orientation = match turn {
+        Turn::AsTheFileSays => decoder.orientation().unwrap_or(Orientation::NoTransforms),
+        Turn::Not => Orientation::NoTransforms,
+    };
     let mut exif = exif_of(&mut decoder, format, bytes);
     let words = words_of(&mut decoder, exif.description.take());
     let picture = match (format == ImageFormat::Jpeg)
@@ -125,13 +150,18 @@ fn sniff(bytes: &[u8]) -> Result<(ImageFormat, &'static str), String> {
     let guess = image::guess_format(bytes).ok();
     let known = FORMATS.into_iter().find(|&(format, _)| Some(format) == guess);
     known.ok_or_else(|| match foreign(bytes) {
-        Some(name) => format!("no decoder for {name}; convert it to JPEG or PNG"),
+        Some(name) => no_decoder_for(name),
         None => "not a picture in a known format".into(),
     })
 }
 
+/// Whether the content is in one of the formats that are decoded here.
+pub(super) fn is_known(bytes: &[u8]) -> bool {
+    sniff(bytes).is_ok()
+}
+
 /// Formats worth naming in the reason.
-fn foreign(bytes: &[u8]) -> Option<&'static str> {
+pub(super) fn foreign(bytes: &[u8]) -> Option<&'static str> {
     let starts = |at: usize, magic: &[u8]| bytes.get(at..).is_some_and(|it| it.starts_with(magic));
     [
         (4, &b"ftypavif"[..], "avif"),
@@ -229,6 +259,6 @@ fn one_line(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 #[cfg(test)]
 mod words_tests;

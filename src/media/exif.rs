@@ -2,6 +2,8 @@
 //!
 //! What is malformed or out of range is left out; it never fails a picture.
 
+use std::io::Cursor;
+
 use exif::{DateTime, Exif, In, Rational, Reader, Tag, Value};
 
 use super::words::guessed;
@@ -23,11 +25,16 @@ pub(super) struct ExifFacts {
 impl ExifFacts {
     /// Reads a block, from its TIFF header on.
     pub(super) fn read(block: Vec<u8>) -> Self {
-        let mut reader = Reader::new();
-        reader.continue_on_error(true);
-        let Ok(exif) =
-            reader.read_raw(block).or_else(|error| error.distill_partial_result(|_errors| ()))
-        else {
+        Self::of(reader().read_raw(block))
+    }
+
+    /// Looks for the block in a whole file, which may be in a format that is not decoded here, such as HEIC.
+    pub(super) fn of_file(bytes: &[u8]) -> Self {
+        Self::of(reader().read_from_container(&mut Cursor::new(bytes)))
+    }
+
+    fn of(read: Result<Exif, exif::Error>) -> Self {
+        let Ok(exif) = read.or_else(|error| error.distill_partial_result(|_errors| ())) else {
             return Self::default();
         };
         let (latitude, longitude) = place(&exif).unzip();
@@ -39,6 +46,12 @@ impl ExifFacts {
             description: description(&exif),
         }
     }
+}
+
+fn reader() -> Reader {
+    let mut reader = Reader::new();
+    reader.continue_on_error(true);
+    reader
 }
 
 fn taken_at(exif: &Exif) -> Option<String> {

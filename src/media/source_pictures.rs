@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::store::Store;
-use super::{Decoded, Limits, decode, plain_name, read_picture};
+use super::{Decoded, ExternalDecoder, Limits, decode, plain_name, read_picture_with};
 use crate::error::{Error, Result};
 use crate::item::Source;
 use crate::pixels::Detail;
@@ -13,23 +13,32 @@ use crate::pixels::Detail;
 #[derive(Debug, Default)]
 pub struct SourcePictures {
     limits: Limits,
+    external: Option<ExternalDecoder>,
     tars: BTreeMap<PathBuf, Store>,
 }
 
 impl SourcePictures {
     /// Reads within these limits.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, tars: BTreeMap::new() }
+        Self { limits, ..Self::default() }
+    }
+
+    /// The same with a decoder for files that are not decoded here.
+    #[must_use]
+    pub fn with_decoder(self, external: Option<ExternalDecoder>) -> Self {
+        Self { external, ..self }
     }
 
     /// The picture at a source, as it is there now.
     ///
     /// # Errors
-    /// As [`read_picture`]; [`Error::BadInput`] for a source that has no picture: the row of a manifest, or what an app
+    /// As [`super::read_picture`]; [`Error::BadInput`] for a source that has no picture: the row of a manifest, or what an app
     /// handed over.
     pub fn read(&mut self, source: &Source, detail: Detail) -> Result<Decoded> {
         match source {
-            Source::File { path } => read_picture(path, &self.limits, detail),
+            Source::File { path } => {
+                read_picture_with(path, &self.limits, detail, self.external.as_ref())
+            }
             Source::TarMember { tar, member } => self.read_member(tar, member, detail),
             Source::ManifestRow { .. } | Source::Inline { .. } => Err(Error::BadInput {
                 path: source.to_string().into(),

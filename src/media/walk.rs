@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
+use super::external::no_decoder_for;
 use super::{Stat, io_reason};
 use crate::error::{Result, io_at};
 
@@ -114,7 +115,7 @@ pub fn kind_of_name(path: &Path) -> Option<Kind> {
 /// Why a file of [`Kind::Unsupported`] is not indexed.
 pub fn no_decoder(path: &Path) -> String {
     let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-    format!("no decoder for .{} files; convert it to JPEG or PNG", extension.display())
+    no_decoder_for(&format!(".{} files", extension.display()))
 }
 
 fn look_at(entry: &DirEntry) -> Option<std::result::Result<Entry, Skipped>> {

@@ -7,11 +7,13 @@ use anyhow::Result;
 use mmsearch::library::{
     CheckOptions, Finding, Library, LibraryOptions, Progress, Repair, Repaired,
 };
+use mmsearch::media::Limits;
 use serde::Serialize;
 
 use crate::cli::{CheckArgs, Cli};
 use crate::exit::{Exit, tell};
 use crate::output::{Output, escaped_text};
+use crate::picture::external_decoder;
 use crate::place;
 use crate::progress::{Bar, Interrupt, stage_name};
 use crate::worker::load_encoder;
@@ -33,7 +35,9 @@ enum Line<'a> {
 pub(crate) fn run(cli: &Cli, arguments: &CheckArgs) -> Result<Exit> {
     let interrupt = Interrupt::install()?;
     let dir = place::library(cli)?;
-    let options = CheckOptions { read_data: arguments.read_data, ..CheckOptions::default() };
+    let external_decoder = external_decoder(Some(&arguments.decoder))?;
+    let (read_data, limits) = (arguments.read_data, Limits::default());
+    let options = CheckOptions { read_data, limits, external_decoder };
     let (mut output, mut bar) = (Output::new(), Bar::new());
     let mut write_error = None;
     let mut progress = |progress: &Progress| {

@@ -14,7 +14,7 @@ use crate::cli::{ClassifyArgs, Cli, LabelsArgs};
 use crate::eval::prompts;
 use crate::exit::{Exit, tell};
 use crate::output::{Output, PathLine, escaped, escaped_text};
-use crate::picture::{is_stdin, picture, stdin};
+use crate::picture::{external_decoder, is_stdin, picture, stdin};
 use crate::progress::{Interrupt, counting_bar};
 use crate::worker::load_encoder;
 
@@ -47,6 +47,7 @@ struct GuessLine<'a> {
 
 pub(crate) fn run(cli: &Cli, arguments: &ClassifyArgs) -> Result<Exit> {
     let labels = labels(&arguments.labels, &arguments.images)?;
+    let decoder = external_decoder(None)?;
     let mut encoder = load_encoder(cli)?;
     let interrupt = Interrupt::install()?;
     let bar = counting_bar("prompts");
@@ -63,7 +64,7 @@ pub(crate) fn run(cli: &Cli, arguments: &ClassifyArgs) -> Result<Exit> {
     let mut write_error = None;
     let done = classifier?.classify(
         &arguments.images,
-        |path| picture(path, detail),
+        |path| picture(path, detail, decoder.as_ref()),
         |path, guesses| {
             if guesses.is_err() {
                 outcome = Exit::Skipped;

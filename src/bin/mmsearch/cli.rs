@@ -86,6 +86,17 @@ pub(crate) enum Command {
     Man(ManArgs),
 }
 
+/// For photos in formats that mmsearch does not read itself
+#[derive(Args, Debug)]
+pub(crate) struct DecoderArgs {
+    /// A program for photos that mmsearch does not read itself (HEIC, AVIF, JPEG XL, JPEG 2000, camera raw), such as
+    /// heif-dec or 'dcraw -c -w {input}'. It is given a file and the name of a .png to write: where {input} and {output}
+    /// stand, or at the end; without {output} the picture is read from what it prints. It has 10 seconds, and its memory is
+    /// bounded [default: MMSEARCH_EXTERNAL_DECODER, or none]
+    #[arg(long = "external-decoder", value_name = "COMMAND")]
+    pub(crate) external: Option<String>,
+}
+
 /// Find what is nearest to texts, photos and items, and not near to others
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -143,6 +154,9 @@ pub(crate) struct QueryArgs {
     /// Compare with everything instead of walking the graph
     #[arg(long)]
     pub(crate) exact: bool,
+
+    #[command(flatten)]
+    pub(crate) decoder: DecoderArgs,
 
     /// Say on stderr why each hit was found, and how it was searched
     #[arg(long)]
@@ -281,6 +295,8 @@ pub(crate) struct CheckArgs {
     /// the exit code is that of this.
     #[arg(long)]
     pub(crate) repair: bool,
+    #[command(flatten)]
+    pub(crate) decoder: DecoderArgs,
     /// Print JSON Lines: one for each thing that was repaired and each finding that is left, and a report
     #[arg(long)]
     pub(crate) json: bool,
@@ -296,6 +312,9 @@ pub(crate) struct CheckArgs {
 /// is given up.
 #[derive(Args, Debug)]
 pub(crate) struct ReindexArgs {
+    #[command(flatten)]
+    pub(crate) decoder: DecoderArgs,
+
     /// Print JSON Lines: one for each batch that is safely in the library, each item left out, and the report
     #[arg(long)]
     pub(crate) json: bool,

@@ -10,12 +10,14 @@ use mmsearch::encoder::Encoder;
 use mmsearch::library::{
     Busy, IndexOptions, Library, LibraryOptions, Progress, Report, Skips, Tally,
 };
+use mmsearch::media::ExternalDecoder;
 use serde::Serialize;
 
 use crate::cli::Cli;
 use crate::cli::keep::IndexArgs;
 use crate::exit::{Exit, tell};
 use crate::output::{Output, escaped};
+use crate::picture::external_decoder;
 use crate::place;
 use crate::progress::{Bar, Interrupt, stage_name};
 use crate::worker::load_encoder;
@@ -67,6 +69,7 @@ pub(crate) struct Session<'a> {
     output: Output,
     /// What failed is tried again by the first run only.
     retry_failed: bool,
+    external_decoder: Option<ExternalDecoder>,
     /// What a person was told last to be skipped, and to be truncated.
     told: [Skips; 2],
 }
@@ -86,10 +89,11 @@ pub(crate) fn run(cli: &Cli, arguments: &IndexArgs) -> Result<Exit> {
 
 impl<'a> Session<'a> {
     pub(crate) fn start(cli: &Cli, arguments: &'a IndexArgs, interrupt: Interrupt) -> Result<Self> {
+        let external_decoder = external_decoder(Some(&arguments.decoder))?;
         let encoder = load_encoder(cli)?;
         let (output, retry_failed) = (Output::new(), arguments.retry_failed);
         let told = [Skips::default(), Skips::default()];
-        Ok(Self { arguments, interrupt, encoder, output, retry_failed, told })
+        Ok(Self { arguments, interrupt, encoder, output, retry_failed, external_decoder, told })
     }
 
     pub(crate) fn is_interrupted(&self) -> bool {
@@ -98,10 +102,12 @@ impl<'a> Session<'a> {
 
     /// One run, whose progress is shown.
     pub(crate) fn index(&mut self, library: &mut Library, roots: &[PathBuf]) -> Result<Report> {
-        let Self { arguments, interrupt, encoder, output, retry_failed, .. } = self;
+        let Self { arguments, interrupt, encoder, output, retry_failed, external_decoder, .. } =
+            self;
         let options = IndexOptions {
             prune_missing_root: arguments.prune_missing_root,
             retry_failed: *retry_failed,
+            external_decoder: external_decoder.clone(),
             ..IndexOptions::default()
         };
         let mut bar = Bar::new();

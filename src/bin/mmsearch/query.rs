@@ -9,6 +9,7 @@ use mmsearch::{Condition, Cursor, Detail, Error, Hit, Mode, Query, Sort, Term, W
 use crate::cli::{Cli, ModeArg, QueryArgs, SortArg, To};
 use crate::exit::{Exit, tell};
 use crate::output::escaped_text;
+use crate::picture::external_decoder;
 use crate::similar::target;
 use crate::timings::{Timed, Timings};
 use crate::worker::start_encoder;
@@ -23,6 +24,7 @@ pub(crate) fn run(cli: &Cli, arguments: &QueryArgs) -> Result<Exit> {
     timings.step("library");
     let named = terms::named(&arguments.term)?;
     let query = query(arguments)?;
+    let decoder = external_decoder(Some(&arguments.decoder))?;
     if library.is_empty()? {
         tell("mmsearch: the library is empty; fill it with `mmsearch index`");
         return Ok(Exit::NothingFound);
@@ -31,12 +33,13 @@ pub(crate) fn run(cli: &Cli, arguments: &QueryArgs) -> Result<Exit> {
     let needs_encoder =
         query.mode != Mode::Keyword && (terms::need_encoder(&named) || arguments.labels.is_some());
     let explained = if !needs_encoder {
-        let terms = terms::read(named, Detail::Full)?;
+        let terms = terms::read(named, Detail::Full, decoder.as_ref())?;
         library.explained_without_encoder(&Query { terms, ..query })?
     } else {
         let mut encoder = Timed::new(start_encoder(cli)?.ready()?);
         timings.step("encoder start");
-        let terms = terms::read(named, encoder.preprocess().detail())?;
+        let detail = encoder.preprocess().detail();
+        let terms = terms::read(named, detail, decoder.as_ref())?;
         timings.step("input");
         tell_of_cut_texts(&mut encoder, &terms)?;
         let query = Query { terms, ..query };

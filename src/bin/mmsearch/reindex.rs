@@ -12,6 +12,7 @@ use crate::cli::{Cli, ReindexArgs};
 use crate::exit::{Exit, tell};
 use crate::index::tell_skips;
 use crate::output::Output;
+use crate::picture::external_decoder;
 use crate::place;
 use crate::progress::{Bar, Interrupt, stage_name};
 use crate::worker::load_encoder;
@@ -40,6 +41,8 @@ pub(crate) fn run(cli: &Cli, arguments: &ReindexArgs) -> Result<Exit> {
     let dir = place::library(cli)?;
     // Opened for reading first, so that no library is made where there is none.
     drop(Library::open(&dir)?);
+    let external_decoder = external_decoder(Some(&arguments.decoder))?;
+    let options = ReindexOptions { external_decoder, ..ReindexOptions::default() };
     let mut library = Library::create_or_open(&dir, LibraryOptions::default())?;
     let mut encoder = load_encoder(cli)?;
     let (mut output, mut bar) = (Output::new(), Bar::new());
@@ -54,7 +57,7 @@ pub(crate) fn run(cli: &Cli, arguments: &ReindexArgs) -> Result<Exit> {
         }
         interrupt.flow()
     };
-    let outcome = library.reindex(encoder.as_mut(), &ReindexOptions::default(), &mut progress);
+    let outcome = library.reindex(encoder.as_mut(), &options, &mut progress);
     bar.clear();
     for warning in library.take_warnings() {
         tell(&format!("warning: {warning}"));

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use mmsearch::compact::{self, CompactTerm, Operand};
+use mmsearch::media::ExternalDecoder;
 use mmsearch::{Detail, Error, ItemId, Result, Term, WeightedTerm};
 
 use crate::cli::TermArgs;
@@ -48,11 +49,15 @@ pub(crate) fn need_encoder(terms: &[CompactTerm]) -> bool {
 }
 
 /// Reads the pictures. A photo is decoded as it is for the index, so that it finds itself with a score of 1.
-pub(crate) fn read(terms: Vec<CompactTerm>, detail: Detail) -> Result<Vec<WeightedTerm>> {
+pub(crate) fn read(
+    terms: Vec<CompactTerm>,
+    detail: Detail,
+    external: Option<&ExternalDecoder>,
+) -> Result<Vec<WeightedTerm>> {
     let read = |CompactTerm { operand, weight }| {
         let term = match operand {
             Operand::Text(text) => Term::Text(text),
-            Operand::File(path) => Term::Image(picture(&path, detail)?),
+            Operand::File(path) => Term::Image(picture(&path, detail, external)?),
             Operand::Item(id) => Term::Item(id),
         };
         Ok(WeightedTerm { term, weight })

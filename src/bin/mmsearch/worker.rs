@@ -11,7 +11,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use mmsearch::Error;
 use mmsearch::encoder::remote::{RemoteEncoder, VERSION};
-use mmsearch::encoder::{Encoder, FakeEncoder};
+use mmsearch::encoder::{Encoder, FakeEncoder, Fault};
 
 use crate::cli::Cli;
 
@@ -42,8 +42,7 @@ pub(crate) fn start_encoder(cli: &Cli) -> Result<Starting> {
     let fake =
         var_os("MMSEARCH_FAKE_ENCODER").filter(|name| !name.is_empty() && cli.model.is_none());
     if let Some(name) = fake {
-        let name = name.to_string_lossy();
-        return Ok(Starting::Fake(FakeEncoder::new(if name == "1" { "fake" } else { &name })));
+        return Ok(Starting::Fake(fake_encoder(&name.to_string_lossy())));
     }
     let mut command = Command::new(program()?);
     keep_memory(&mut command);
@@ -55,6 +54,16 @@ pub(crate) fn start_encoder(cli: &Cli) -> Result<Starting> {
     let requests = child.stdin.take().expect("it is piped");
     let stdout = child.stdout.take().expect("it is piped");
     Ok(Starting::Process { replies: Replies { child, stdout }, requests })
+}
+
+/// The fake of this name, `1` for the usual one; what stands behind a colon is what is wrong with it, as in `1:nan`.
+fn fake_encoder(name: &str) -> FakeEncoder {
+    let (name, fault) = name.split_once(':').unwrap_or((name, ""));
+    let encoder = FakeEncoder::new(if name == "1" { "fake" } else { name });
+    match Fault::ALL.into_iter().find(|(known, _)| *known == fault) {
+        Some((_, fault)) => encoder.with_fault(fault),
+        None => encoder,
+    }
 }
 
 /// Becomes `mmsearch-encoder`, which does what these arguments say; returns only why it cannot.

@@ -17,7 +17,7 @@ use super::{Library, Progress, Stage};
 use crate::catalog::View;
 use crate::error::{Error, Result};
 use crate::item::Modality;
-use crate::media::Limits;
+use crate::media::{ExternalDecoder, Limits};
 
 pub use self::finding::{Finding, FindingKind};
 
@@ -25,12 +25,14 @@ pub use self::finding::{Finding, FindingKind};
 const MAX_OPENINGS: usize = 3;
 
 /// What to look at.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct CheckOptions {
     /// Read again what the items came from, and compare it with them.
     pub read_data: bool,
     /// How much of one file is read at most.
     pub limits: Limits,
+    /// With [`Library::repair`], decodes pictures in files of their own that are not decoded here.
+    pub external_decoder: Option<ExternalDecoder>,
 }
 
 impl Library {

@@ -12,7 +12,7 @@ use crate::library::reindex::fail;
 use crate::library::roots::{self, regular_file};
 use crate::library::run::Run;
 use crate::library::sidecars::Sidecars;
-use crate::library::{IndexOptions, Library, Report};
+use crate::library::{IndexOptions, Library, ReindexOptions, Report};
 use crate::media::Entry;
 
 /// What is to be read again.
@@ -121,9 +121,13 @@ impl Mending<'_> {
         let space = self.library.space_for(encoder.space())?;
         let catalog = &mut self.library.catalog;
         let sidecars = Sidecars::new(catalog.view())?;
-        let (limits, report) = (self.options.limits, Report::default());
-        let progress = &mut *self.progress;
-        let mut run = Run::start(catalog, encoder.as_mut(), space, limits, report, progress);
+        let options = IndexOptions {
+            limits: self.options.limits,
+            external_decoder: self.options.external_decoder.clone(),
+            ..IndexOptions::default()
+        };
+        let (report, progress) = (Report::default(), &mut *self.progress);
+        let mut run = Run::start(catalog, encoder.as_mut(), space, &options, report, progress);
         run.sidecars = sidecars;
         work(&mut run)
     }
@@ -137,9 +141,12 @@ impl Mending<'_> {
         }
         self.require_encoder()?;
         let Some(encoder) = &mut self.encoder else { return Ok(()) };
-        let (limits, progress) = (self.options.limits, &mut *self.progress);
-        let catalog = &mut self.library.catalog;
-        let filled = Fill::start(catalog, encoder.as_mut(), space, limits, progress)?.run()?;
+        let options = ReindexOptions {
+            limits: self.options.limits,
+            external_decoder: self.options.external_decoder.clone(),
+        };
+        let (catalog, progress) = (&mut self.library.catalog, &mut *self.progress);
+        let filled = Fill::start(catalog, encoder.as_mut(), space, &options, progress)?.run()?;
         let what =
             format!("{} images and {} texts were encoded again", filled.n_images, filled.n_texts);
         self.did(FindingKind::Embedding, what);

@@ -17,14 +17,14 @@ fn refused(bytes: &[u8]) -> String {
     decode(bytes, &LIMITS, Detail::Full).unwrap_err()
 }
 
-pub(super) fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+pub(in crate::media) fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(vec![]);
     picture.write_to(&mut bytes, format).unwrap();
     bytes.into_inner()
 }
 
 /// Pixels that differ everywhere, and do not compress.
-pub(super) fn noise(width: u32, height: u32) -> RgbImage {
+pub(in crate::media) fn noise(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| {
         let mixed = (x * 7919 + y * 104_729 + 17).wrapping_mul(2_654_435_761);
         Rgb([mixed as u8, (mixed >> 8) as u8, (mixed >> 16) as u8])

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::DecoderArgs;
+
 /// Bring the library in line with directories, photos, tars and manifests of captions
 ///
 /// What is as it was is not read again. Files that are gone are forgotten. Interrupted runs go on where they were. A file that
@@ -29,6 +31,9 @@ pub(crate) struct IndexArgs {
     /// Forget the items of a PATH that is missing or empty, instead of refusing
     #[arg(long, conflicts_with = "watch")]
     pub(crate) prune_missing_root: bool,
+
+    #[command(flatten)]
+    pub(crate) decoder: DecoderArgs,
 
     /// Say at the end what the time went into
     #[arg(short, long)]

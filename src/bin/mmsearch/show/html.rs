@@ -17,6 +17,7 @@ use mmsearch::media::{SourcePictures, jpeg_bytes};
 use super::thumbnails::small;
 use super::{Entry, Group, group_title};
 use crate::output::{escaped_text, source_text};
+use crate::picture::decoder_of_environment;
 
 /// The longer side of a thumbnail, in pixels.
 const LONGEST: u32 = 320;
@@ -69,7 +70,7 @@ pub(super) fn write(path: &Path, groups: &[Group<'_>]) -> Result<()> {
 }
 
 fn write_page(page: &mut impl Write, groups: &[Group<'_>]) -> io::Result<()> {
-    let mut pictures = SourcePictures::default();
+    let mut pictures = SourcePictures::default().with_decoder(decoder_of_environment());
     page.write_all(HEAD.as_bytes())?;
     for group in groups {
         if let Some(is_identical) = group.is_identical {

@@ -18,6 +18,7 @@ use super::Entry;
 use crate::cli::answers::ThumbnailsArg;
 use crate::exit::tell;
 use crate::output::Output;
+use crate::picture::decoder_of_environment;
 
 /// Lines of the terminal that a thumbnail takes.
 const ROWS: u32 = 8;
@@ -97,7 +98,8 @@ impl Thumbnails {
             ThumbnailsArg::Auto => MAX_UNASKED,
             ThumbnailsArg::Never => 0,
         };
-        Self { protocol, pictures: SourcePictures::default(), n_left }
+        let pictures = SourcePictures::default().with_decoder(decoder_of_environment());
+        Self { protocol, pictures, n_left }
     }
 
     /// Shows the picture of an entry, if it has one and the terminal can. What cannot be read is told of.
