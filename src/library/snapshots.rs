@@ -156,7 +156,10 @@ impl Snapshots {
         let current: Current =
             serde_json::from_slice(&bytes).map_err(|error| format!("it is damaged: {error}"))?;
         let is_plain = |name: &String| is_snapshot_name(name) && !name.contains('/');
-        match current.version == 1 && current.snapshots.values().all(is_plain) {
+        let is_modality = |key: &String| Modality::ALL.iter().any(|it| it.name() == key);
+        let is_sound =
+            current.snapshots.keys().all(is_modality) && current.snapshots.values().all(is_plain);
+        match current.version == 1 && is_sound {
             true => Ok(current),
             false => Err("it is damaged or from another version".into()),
         }

@@ -11,10 +11,12 @@ mod app;
 #[path = "../common/mod.rs"]
 mod common;
 mod containers;
+mod damage;
 mod embedded;
 mod encoders;
 mod file_words;
 mod files;
+mod flips;
 mod lookalikes;
 mod pages;
 mod reindex;

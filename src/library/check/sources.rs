@@ -82,6 +82,9 @@ fn is_away(root: &Path) -> bool {
 impl Sources<'_> {
     fn roots(&mut self) -> Result<()> {
         for (root, n_items) in self.library.roots_away()? {
+            if self.is_away(&root) {
+                continue;
+            }
             let reason = format!("it is missing or empty and held {n_items} items; mount it");
             self.found(FindingKind::Missing, &root, reason);
             self.away.push(root);

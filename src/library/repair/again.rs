@@ -1,10 +1,10 @@
 //! Reading again what items came from, and encoding what has lost its embedding.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::{FindingKind, Mending};
-use crate::catalog::MAX_BATCH_ROWS;
+use crate::catalog::{MAX_BATCH_ROWS, StoredItem, UNREAD};
 use crate::error::{Error, Result};
 use crate::item::{ItemId, Source};
 use crate::library::fill::{Fill, LeftOut};
@@ -49,34 +49,29 @@ impl Mending<'_> {
             return Ok(());
         }
         self.require_encoder()?;
-        let mut was_unread = BTreeSet::new();
-        for &id in &ids {
-            if self.is_unread(id)? {
-                was_unread.insert(id);
-            }
+        let mut was_unread = BTreeMap::new();
+        for id in ids {
+            let stored = self.good_item(id)?.filter(is_unread);
+            was_unread.extend(stored.map(|stored| (id, stored.item.source)));
         }
         self.read(&sources)?;
-        if self.any_unread(&was_unread)? {
+        if !self.library.catalog.view().items_unread()?.is_empty() {
             self.read_new()?;
         }
-        for id in was_unread {
-            if let Some(stored) =
-                self.good_item(id)?.filter(|_| !self.is_unread(id).unwrap_or(true))
-            {
-                let what = format!("item {id} was read again from {}", stored.item.source);
-                self.did(FindingKind::Item, what);
+        for (id, source) in was_unread {
+            match self.good_item(id)? {
+                Some(stored) if is_unread(&stored) => {}
+                Some(stored) => {
+                    let what = format!("item {id} was read again from {}", stored.item.source);
+                    self.did(FindingKind::Item, what);
+                }
+                None => {
+                    let what = format!("item {id} was removed: there is no {source}");
+                    self.lost(FindingKind::Item, what);
+                }
             }
         }
         Ok(())
-    }
-
-    fn any_unread(&self, ids: &BTreeSet<ItemId>) -> Result<bool> {
-        for &id in ids {
-            if self.is_unread(id)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     fn read(&mut self, sources: &Sources) -> Result<()> {
@@ -174,6 +169,11 @@ impl Sources {
     fn is_empty(&self) -> bool {
         self.files.is_empty() && self.tars.is_empty() && self.manifests.is_empty()
     }
+}
+
+/// Whether an item waits for being read.
+fn is_unread(stored: &StoredItem) -> bool {
+    stored.item.reason.as_deref() == Some(UNREAD)
 }
 
 /// Those that are there.

@@ -1,7 +1,7 @@
 //! Rows: mended where their source can be read again, taken out where it cannot.
 
 use super::{FindingKind, Mending};
-use crate::catalog::{DamagedNote, StoredItem, UNREAD};
+use crate::catalog::{DamagedNote, StoredItem};
 use crate::error::{Error, Result};
 use crate::item::{Item, ItemId, Source};
 use crate::library::check::Finding;
@@ -193,11 +193,5 @@ impl Mending<'_> {
         batch.replace_item(&stored.item, Item::clone(&stored.item), 0)?;
         batch.commit()?;
         self.reopen(&stored.item.source)
-    }
-
-    /// Whether an item waits for being read.
-    pub(super) fn is_unread(&self, id: ItemId) -> Result<bool> {
-        let stored = self.good_item(id)?;
-        Ok(stored.is_some_and(|stored| stored.item.reason.as_deref() == Some(UNREAD)))
     }
 }
