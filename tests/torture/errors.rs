@@ -106,6 +106,27 @@ fn a_disk_that_cannot_be_read_loses_nothing() {
     assert!(ends.n_errors > 0, "{ends:?}");
 }
 
+/// A list of snapshots that cannot be read is not replaced by one that names less.
+#[test]
+fn an_unreadable_list_keeps_what_it_names() {
+    let place = scene::place();
+    let trial = Trial::new(&place, Verb::Index);
+    let calls = trial.run(UNREADABLE).1.calls;
+    let of_list = calls.iter().enumerate().filter(|(_, call)| call.ends_with("/CURRENT"));
+    let of_list: Vec<u64> = of_list.map(|(i, _)| i as u64 + 1).collect();
+    assert!(!of_list.is_empty());
+    for (at, action) in of_list.into_iter().flat_map(|at| [(at, "fail"), (at, "fail-on")]) {
+        let (ended, report) = trial.run(Fault { at, action, ..UNREADABLE });
+        let context = format!("{action} at {}: {ended:?}", report.fired);
+        match ended.code {
+            Some(0) => assert_eq!(trial.state(), trial.whole, "{context}"),
+            Some(5) => is_told(&trial, &ended, &context),
+            _ => panic!("{context}"),
+        }
+        trial.completes(&context);
+    }
+}
+
 #[test]
 fn no_more_file_descriptors_lose_nothing() {
     let ends = everywhere(&scene::place(), EXHAUSTED, 4);
