@@ -13,7 +13,7 @@ ROUNDS ?= 3
 BIN := $(or $(CARGO_TARGET_DIR),target)/release/mmsearch
 CARGO_BUILD := cargo build --release
 
-.PHONY: demo build setup test check install uninstall bench bench-encode bench-index bench-query bench-scale bench-search bench-search-captions golden jpeg-recall training-data model ablations families parity retrieval clean
+.PHONY: demo build setup test torture check install uninstall bench bench-encode bench-index bench-query bench-scale bench-search bench-search-captions golden jpeg-recall training-data model ablations families parity retrieval clean
 
 demo: build ## Index the drawn pictures of the repository and search them
 	@scripts/demo $(BIN)
@@ -32,6 +32,13 @@ setup: ## Fetch libtorch once, into a cache folder of the user
 
 test: setup ## All tests, with and without libtorch, and the app that depends on the crate
 	scripts/test
+
+# Hundreds of kills, power cuts and errors; `make test` takes a sample of them. Mounting a file system for it needs root.
+FUZZ_SECONDS ?= 60
+torture: ## Faults at every place, then fuzzing: about half an hour, without libtorch
+	@command -v cc >/dev/null || { echo "make: there is no C compiler; install one (Debian: apt install gcc)"; exit 1; }
+	MMSEARCH_TORTURE=1 cargo test --release --no-default-features --features cli --test torture -- --nocapture
+	scripts/fuzz $(FUZZ_SECONDS)
 
 check: setup ## What a pull request must pass: format, lints, tests, documentation
 	cargo fmt --check

@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::durable;
 use crate::catalog::{StoredSpace, remove_if_there};
-use crate::error::{Result, io_at};
+use crate::error::{Error, Result, io_at};
 use crate::index::Snapshot;
 use crate::item::Modality;
 
@@ -167,7 +168,13 @@ impl Snapshots {
 
     /// Makes files the current snapshots of their modalities, or none; then removes the files that no one names.
     pub(super) fn publish(&mut self, changes: Vec<(Modality, Option<String>)>) -> Result<()> {
-        let mut current = self.read().unwrap_or_default();
+        let mut current = match self.read() {
+            Ok(current) => current,
+            Err(_) => {
+                self.require_readable()?;
+                self.read().unwrap_or_default()
+            }
+        };
         current.version = 1;
         for (modality, name) in changes {
             current.snapshots.remove(modality.name());
@@ -179,6 +186,14 @@ impl Snapshots {
         self.told.clear();
         self.condemned.clear();
         self.remove_unnamed(&current)
+    }
+
+    /// A list that the system does not give may be right; one in its place would lose what it names.
+    fn require_readable(&self) -> Result<()> {
+        match crate::error::read(&self.dir.join(CURRENT)) {
+            Err(Error::Io { error, .. }) if error.kind() == ErrorKind::NotFound => Ok(()),
+            read => read.map(|_| ()),
+        }
     }
 
     /// Makes sure that there is a list, so that a file that is not in it is not taken for one that lost its list.

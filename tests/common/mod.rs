@@ -18,7 +18,12 @@ pub struct Place {
 
 impl Place {
     pub fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// The same below a directory of the caller's choice.
+    pub fn below(parent: &Path) -> Self {
+        let dir = tempfile::tempdir_in(parent).unwrap();
         fs::create_dir(dir.path().join("photos")).unwrap();
         Self { dir }
     }
