@@ -19,6 +19,7 @@ pub(super) const ROWS_AHEAD: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kernel {
     /// None in particular.
+    #[cfg_attr(target_arch = "aarch64", expect(dead_code, reason = "there is always NEON"))]
     Plain,
     /// AVX2 and FMA.
     #[cfg(target_arch = "x86_64")]
@@ -106,11 +107,13 @@ impl Kernel {
     /// Asks for bytes that will be needed soon.
     #[inline]
     pub(super) fn prefetch<T>(self, values: &[T]) {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => avx2::prefetch(values),
-            _ => {}
+        #[cfg(target_arch = "x86_64")]
+        if self == Self::Avx2 {
+            avx2::prefetch(values);
         }
+        // Stable Rust has no such instruction elsewhere.
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = values;
     }
 }
 
