@@ -34,6 +34,7 @@ impl Library {
         let spaces: Vec<StoredSpace> =
             view.other_spaces()?.into_iter().chain(space.clone()).collect();
         let mut reasons = view.integrity()?;
+        reasons.extend(view.wrong_small_rows()?);
         view.each_item(|item| reasons.extend(item.err()))?;
         view.each_tag(|tag| reasons.extend(tag.err()))?;
         view.each_description(|description| reasons.extend(description.err()))?;

@@ -14,7 +14,7 @@ use crate::media::Limits;
 /// How to index.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct IndexOptions {
-    /// Forget the items of a root that is missing or empty, instead of refusing.
+    /// Forget the items of a root that is missing, empty or another disk, instead of refusing.
     pub prune_missing_root: bool,
     /// How much of one file is read and decoded at most.
     pub limits: Limits,

@@ -1,7 +1,6 @@
 //! `mmsearch check`.
 
 use anyhow::Result;
-use mmsearch::library::Library;
 use serde::Serialize;
 
 use crate::cli::{CheckArgs, Cli};
@@ -17,7 +16,7 @@ struct FindingLine<'a> {
 }
 
 pub(crate) fn run(cli: &Cli, arguments: &CheckArgs) -> Result<Exit> {
-    let findings = Library::open(&place::library(cli)?)?.check()?;
+    let findings = place::open(cli)?.check()?;
     let mut output = Output::new();
     for finding in &findings {
         match arguments.json {

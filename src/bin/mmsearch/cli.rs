@@ -3,6 +3,8 @@
 // The path is written out because `mmsearch-encoder` takes this file from another directory.
 #[path = "cli/answers.rs"]
 pub(crate) mod answers;
+#[path = "cli/place.rs"]
+pub(crate) mod place;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,6 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use self::answers::{DuplicatesArgs, RandomArgs, ShowArgs, SimilarArgs};
+use self::place::PlaceArgs;
 
 /// Finds photos by what they show, and texts by the photos they describe.
 ///
@@ -18,9 +21,8 @@ use self::answers::{DuplicatesArgs, RandomArgs, ShowArgs, SimilarArgs};
 #[derive(Debug, Parser)]
 #[command(name = "mmsearch", version, max_term_width = 100)]
 pub(crate) struct Cli {
-    /// The library's directory [default: MMSEARCH_LIBRARY, or mmsearch/default in the user's data directory]
-    #[arg(long, global = true, value_name = "DIR")]
-    pub(crate) library: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
 
     /// The model: a directory, or the name of one [default: the model inside this program]
     #[arg(long, global = true, value_name = "MODEL")]
@@ -90,7 +92,7 @@ pub(crate) struct IndexArgs {
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 
-    /// Forget the items of a PATH that is missing or empty, instead of refusing
+    /// Forget the items of a PATH that is missing, empty or another disk, instead of refusing
     #[arg(long)]
     pub(crate) prune_missing_root: bool,
 

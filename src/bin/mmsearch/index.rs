@@ -5,9 +5,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use anyhow::Result;
-use mmsearch::library::{
-    Busy, IndexOptions, Library, LibraryOptions, Progress, Report, Skips, Tally,
-};
+use mmsearch::library::{Busy, IndexOptions, Progress, Report, Skips, Tally};
 use serde::Serialize;
 
 use crate::cli::{Cli, IndexArgs};
@@ -58,7 +56,7 @@ struct TallyLine {
 
 pub(crate) fn run(cli: &Cli, arguments: &IndexArgs) -> Result<Exit> {
     let interrupt = Interrupt::install()?;
-    let mut library = Library::create_or_open(&place::library(cli)?, LibraryOptions::default())?;
+    let mut library = place::create_or_open(cli)?;
     let mut encoder = load_encoder(cli)?;
     let options = IndexOptions {
         prune_missing_root: arguments.prune_missing_root,
