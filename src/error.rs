@@ -87,8 +87,9 @@ pub enum Error {
         /// The place.
         path: PathBuf,
     },
-    /// A root that held items is gone or empty, as after an unmount; nothing was forgotten.
-    #[error("{} is missing or empty but held {n_items} items; nothing was forgotten (mount it, or forget it by `mmsearch forget`)", root.display())]
+    /// A root that held items is gone or empty, or on another device without any of them, as after an unmount; nothing was
+    /// forgotten.
+    #[error("{} is missing, empty or another disk, but held {n_items} items; nothing was forgotten (mount it, or forget it by `mmsearch forget`)", root.display())]
     MissingRoot {
         /// The root.
         root: PathBuf,
@@ -138,6 +139,32 @@ pub enum Error {
         found: i64,
         /// The newest version this program knows.
         known: i64,
+    },
+    /// The catalog was written by an older mmsearch, and cannot be brought to the version that is read now.
+    #[error("catalog {} has version {found} and cannot be brought to {known} where it is, because it cannot be written; copy the library to where it can, or mount it writable", path.display())]
+    OlderCatalog {
+        /// The database file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The version that this program reads.
+        known: i64,
+    },
+    /// The library lies where it cannot be written, and cannot be read as it is.
+    #[error("library {} cannot be written, and not be read as it is: {reason}; copy it to where it can be written, or mount it writable", path.display())]
+    ReadOnly {
+        /// The library's directory.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The library lies on a file system that several machines may share.
+    #[error("library {} is on a file system of a network ({kind}), where a write-ahead log is not safe; choose a place on a local disk by --library, or say --allow-network-fs", path.display())]
+    NetworkFs {
+        /// The library's directory.
+        path: PathBuf,
+        /// Which kind of file system.
+        kind: &'static str,
     },
     /// Stored bytes do not match their checksum.
     #[error("{} is damaged: {reason}", path.display())]
@@ -242,7 +269,10 @@ impl Error {
             Self::Locked { .. } | Self::InUse { .. } => ErrorKind::Locked,
             Self::Catalog { corrupt: true, .. } | Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Catalog { corrupt: false, .. } => ErrorKind::Io,
-            Self::NotACatalog { .. } | Self::NewerCatalog { .. } => ErrorKind::Mismatch,
+            Self::ReadOnly { .. } | Self::NetworkFs { .. } => ErrorKind::Io,
+            Self::NotACatalog { .. } | Self::NewerCatalog { .. } | Self::OlderCatalog { .. } => {
+                ErrorKind::Mismatch
+            }
             Self::ModelMismatch { .. } | Self::Dimension { .. } => ErrorKind::Mismatch,
             Self::BadModel { .. } | Self::NoEncoder { .. } => ErrorKind::Mismatch,
             Self::Cancelled => ErrorKind::Cancelled,

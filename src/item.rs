@@ -130,6 +130,8 @@ pub struct ImageFacts {
     pub latitude: Option<f64>,
     /// Degrees east, -180..=180.
     pub longitude: Option<f64>,
+    /// Name of its ICC profile, which is noted and not applied: the numbers are taken for sRGB.
+    pub color_profile: Option<String>,
 }
 
 /// Something a library knows.

@@ -20,6 +20,7 @@ const USE_CASES: &[&str] = &["library", "train", "eval"];
 /// An outside library, macro or keyword, and the only places below `src` where it may occur.
 const HOMES: [(&str, &[&str]); 22] = [
     ("rusqlite", &["catalog/"]),
+    ("nix::", &["catalog/medium.rs"]),
     ("hnsw_rs", &["index/hnsw.rs"]),
     ("memmap2", &["index/snapshot/map.rs"]),
     ("unsafe", &["index/kernel_avx2.rs", "index/kernel_neon.rs", "index/snapshot/map.rs"]),

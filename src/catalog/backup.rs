@@ -7,7 +7,7 @@ use rusqlite::ErrorCode;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
 use super::migrate::migrate;
-use super::open::{READERS_TIMEOUT, connect, verify_header};
+use super::open::{Journal, READERS_TIMEOUT, connect, verify_header};
 use super::{Catalog, FILE_NAME, View, sql};
 use crate::error::{Error, Result, io_at};
 
@@ -46,7 +46,7 @@ impl Catalog {
     /// `path`.
     pub(crate) fn verify_copy(path: &Path) -> Result<u64> {
         verify_header(path)?;
-        let mut connection = connect(path)?;
+        let mut connection = connect(path, Journal::Wal)?;
         connection
             .pragma_update_and_check(None, "journal_mode", "delete", |_| Ok(()))
             .map_err(sql(path, "read the copy"))?;
@@ -126,7 +126,7 @@ fn side_file(path: &Path, side: &str) -> PathBuf {
 /// Only the last one to have a database open can leave the mode in which it has a log.
 fn leave_wal(path: &Path, dir: &Path) -> Result<()> {
     verify_header(path)?;
-    let connection = connect(path)?;
+    let connection = connect(path, Journal::Wal)?;
     let left: rusqlite::Result<String> = connection.busy_timeout(READERS_TIMEOUT).and_then(|()| {
         connection.pragma_update_and_check(None, "journal_mode", "delete", |row| row.get(0))
     });
@@ -140,7 +140,7 @@ fn leave_wal(path: &Path, dir: &Path) -> Result<()> {
 }
 
 fn first_damage(view: View<'_>) -> Result<Option<String>> {
-    let mut reason = view.integrity()?.into_iter().next();
+    let mut reason = view.integrity()?.into_iter().chain(view.wrong_small_rows()?).next();
     let mut note = |found: Option<String>| reason = reason.take().or(found);
     view.each_item(|item| note(item.err()))?;
     view.each_tag(|tag| note(tag.err()))?;

@@ -8,8 +8,8 @@ use rusqlite::{Connection, Params, Transaction, params, params_from_iter};
 
 use super::row::{self, EMBEDDING_COLUMNS, ITEM_COLUMNS, N_EMBEDDING_COLUMNS, N_ITEM_COLUMNS};
 use super::{
-    Container, MAX_BATCH_ROWS, SpaceId, StoredEmbedding, StoredItem, View, none_if_absent, source,
-    sql,
+    Container, ContainerKind, MAX_BATCH_ROWS, Root, SpaceId, StoredEmbedding, StoredItem, View,
+    source, sql,
 };
 use crate::embedding::Embedding;
 use crate::error::Result;
@@ -47,14 +47,18 @@ impl<'a> Batch<'a> {
         for id in std::mem::take(&mut self.reworded) {
             self.write_words(id)?;
         }
-        self.execute("UPDATE state SET generation = ?1", params![self.generation.cast_signed()])?;
+        self.execute(
+            "UPDATE state SET generation = ?1, checksum = mmsearch_checksum(id, ?1, space_id)",
+            params![self.generation.cast_signed()],
+        )?;
         self.transaction.commit().map_err(sql(self.path, "commit"))?;
         Ok(self.generation)
     }
 
     /// Adds an item; its `id` is ignored and given anew.
     pub(crate) fn add_item(&mut self, mut item: Item, scan: i64) -> Result<ItemId> {
-        item.id = ItemId(self.next_id("items")?);
+        // Needed before the insert, for the checksum.
+        item.id = ItemId(self.view().next_id("items")?);
         let id = item.id;
         self.reword(&item);
         let stored = StoredItem { item, scan, generation: self.generation };
@@ -80,10 +84,7 @@ impl<'a> Batch<'a> {
         if let (Source::TarMember { tar, .. }, Some(_)) = (&old.source, &old.facts) {
             // As if the archive had not been read to its end: the next reading takes what it has not seen.
             scan = 0;
-            self.execute(
-                "UPDATE containers SET complete = 0 WHERE kind = 'tar' AND path = ?1",
-                params![source::bytes(tar)],
-            )?;
+            self.read_again(ContainerKind::Tar, &source::bytes(tar))?;
         }
         let new = Item { status: Status::Failed, reason: Some(reason), ..old.clone() };
         self.update_item(&old, new, scan)
@@ -116,7 +117,7 @@ impl<'a> Batch<'a> {
         content_hash: ContentHash,
         embedding: Embedding,
     ) -> Result<u64> {
-        let key = self.next_id("embeddings")?.cast_unsigned();
+        let key = self.view().next_id("embeddings")?.cast_unsigned();
         let generation = self.generation;
         let stored = StoredEmbedding { key, space, modality, content_hash, embedding, generation };
         self.count_row();
@@ -128,10 +129,10 @@ impl<'a> Batch<'a> {
     /// Writes what is known of a tar or manifest.
     pub(crate) fn set_container(&mut self, container: &Container) -> Result<()> {
         self.execute(
-            "INSERT INTO containers (path, kind, size_bytes, modified_ns, scan, complete, reason)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+            "INSERT INTO containers (path, kind, size_bytes, modified_ns, scan, complete, reason, checksum)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, mmsearch_checksum(?1, ?2, ?3, ?4, ?5, ?6, ?7))
              ON CONFLICT (path) DO UPDATE SET kind = ?2, size_bytes = ?3, modified_ns = ?4, scan = ?5,
-                 complete = ?6, reason = ?7",
+                 complete = ?6, reason = ?7, checksum = excluded.checksum",
             params![
                 source::bytes(&container.path),
                 container.kind.name(),
@@ -156,11 +157,12 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Remembers what `index` was asked to index.
-    pub(crate) fn add_root(&mut self, root: &Path) -> Result<()> {
+    /// Remembers what `index` was asked to index, and the device that it found it on.
+    pub(crate) fn set_root(&mut self, root: &Root) -> Result<()> {
         self.execute(
-            "INSERT INTO roots (path) VALUES (?1) ON CONFLICT DO NOTHING",
-            params![source::bytes(root)],
+            "INSERT INTO roots (path, device, checksum) VALUES (?1, ?2, mmsearch_checksum(?1, ?2))
+             ON CONFLICT (path) DO UPDATE SET device = ?2, checksum = excluded.checksum",
+            params![source::bytes(&root.path), root.device.map(u64::cast_signed)],
         )
     }
 
@@ -182,8 +184,9 @@ impl<'a> Batch<'a> {
             return Ok(());
         }
         self.execute(
-            "INSERT INTO tombstones (embedding_id, space_id, modality, generation)
-             SELECT id, space_id, modality, ?3 FROM embeddings WHERE modality = ?1 AND content_hash = ?2",
+            "INSERT INTO tombstones (embedding_id, space_id, modality, generation, checksum)
+             SELECT id, space_id, modality, ?3, mmsearch_checksum(id, space_id, modality, ?3)
+             FROM embeddings WHERE modality = ?1 AND content_hash = ?2",
             params![modality.name(), hash.0, self.generation.cast_signed()],
         )?;
         self.execute(
@@ -195,22 +198,18 @@ impl<'a> Batch<'a> {
     /// The text's image went for a reason of its own; should it come back, its texts must come back too.
     fn forget_completeness(&mut self, text: &Item) -> Result<()> {
         let key = source::SourceKey::new(&text.source);
-        self.execute(
-            "UPDATE containers SET complete = 0 WHERE kind = 'manifest' AND path = ?1",
-            params![key.container],
-        )
+        self.read_again(ContainerKind::Manifest, &key.container)
     }
 
-    /// The id that AUTOINCREMENT would give: it is needed before the insert, for the checksum.
-    fn next_id(&self, table: &'static str) -> Result<i64> {
-        let last = self
-            .transaction
-            .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = ?1")
-            .and_then(|mut statement| statement.query_row([table], |row| row.get::<_, i64>(0)))
-            .map(Some)
-            .or_else(none_if_absent)
-            .map_err(sql(self.path, "read the last id"))?;
-        Ok(last.unwrap_or(0) + 1)
+    /// Lets the next `index` read a tar or manifest. A damaged row, which it does not believe anyway, stays damaged.
+    fn read_again(&self, kind: ContainerKind, path: &[u8]) -> Result<()> {
+        self.execute(
+            "UPDATE containers SET complete = 0,
+                 checksum = mmsearch_checksum(path, kind, size_bytes, modified_ns, scan, 0, reason)
+             WHERE kind = ?1 AND path = ?2
+                 AND checksum = mmsearch_checksum(path, kind, size_bytes, modified_ns, scan, complete, reason)",
+            params![kind.name(), path],
+        )
     }
 
     fn update_item(&mut self, old: &Item, new: Item, scan: i64) -> Result<()> {

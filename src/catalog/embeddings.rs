@@ -1,6 +1,7 @@
 //! Reading embeddings, and which of a snapshot's keys are dead.
 
-use rusqlite::{Params, params};
+use rusqlite::types::Value;
+use rusqlite::{Params, Row, params};
 
 use super::row::{self, EMBEDDING_COLUMNS, N_EMBEDDING_COLUMNS};
 use super::{SpaceId, View, sql};
@@ -58,6 +59,13 @@ impl View<'_> {
             params![space.0, modality.name(), content_hash.0],
         )?;
         Ok(n > 0)
+    }
+
+    /// Whether there is an embedding of this key, damaged or not.
+    pub(crate) fn has_key(&self, key: u64) -> Result<bool> {
+        Ok(self
+            .count("SELECT count(*) FROM embeddings WHERE id = ?1", params![key.cast_signed()])?
+            > 0)
     }
 
     /// How many embeddings of a modality there are, and how many of them are newer than a generation.
@@ -118,19 +126,34 @@ impl View<'_> {
         self.embedding_rows(&select("ORDER BY id"), [], &mut visit)
     }
 
-    /// Keys that were removed after a generation, in ascending order.
+    /// Keys that were removed after a generation, in ascending order. Of a damaged row nothing is believed: its key has no
+    /// embedding any more, which is seen when that is read.
     pub(crate) fn dead_keys(
         &self,
         space: SpaceId,
         modality: Modality,
         newer_than: u64,
     ) -> Result<Vec<u64>> {
-        self.keys(
-            "SELECT embedding_id FROM tombstones
-             WHERE space_id = ?1 AND modality = ?2 AND generation > ?3 ORDER BY embedding_id",
-            params![space.0, modality.name(), newer_than.cast_signed()],
-            "read tombstones",
-        )
+        let failed = || sql(self.path, "read tombstones");
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT embedding_id, space_id, modality, generation, checksum FROM tombstones
+                 WHERE space_id = ?1 AND modality = ?2 AND generation > ?3 ORDER BY embedding_id",
+            )
+            .map_err(failed())?;
+        let key = |row: &Row<'_>| {
+            let values = row::sound_values(row, 4)?;
+            Ok(values.and_then(|values| match values.first() {
+                Some(Value::Integer(key)) => Some(key.cast_unsigned()),
+                Some(_) | None => None,
+            }))
+        };
+        let keys: Vec<Option<u64>> = statement
+            .query_map(params![space.0, modality.name(), newer_than.cast_signed()], key)
+            .and_then(Iterator::collect)
+            .map_err(failed())?;
+        Ok(keys.into_iter().flatten().collect())
     }
 
     fn keys(&self, query: &str, params: impl Params, action: &'static str) -> Result<Vec<u64>> {

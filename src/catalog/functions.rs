@@ -1,5 +1,5 @@
 //! Functions for what SQL cannot express of a condition. Each gives NULL for a value that is missing, and for one that
-//! is damaged, so that no row can fail a query.
+//! is damaged, so that no row can fail a query; all but the checksum, which everything has.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Result};
 
+use super::row;
 use crate::condition::{Pattern, distance_km, has_words, last_component, meta_value, words};
 use crate::item::Metadata;
 
@@ -17,7 +18,8 @@ use crate::item::Metadata;
 /// - `mmsearch_name(path)`: the last component of a path;
 /// - `mmsearch_km(latitude, longitude, latitude, longitude)`: the distance of two places;
 /// - `mmsearch_meta(metadata, keys, kind)`: the value that a JSON list of keys leads to, if it is a `number`, `text`
-///   or `boolean` as said.
+///   or `boolean` as said;
+/// - `mmsearch_checksum(value, ...)`: the checksum of a row of these values.
 pub(super) fn register(connection: &Connection) -> Result<()> {
     // SQLITE_DIRECTONLY: a schema that somebody has tampered with cannot call them.
     let flags = FunctionFlags::SQLITE_UTF8
@@ -40,6 +42,9 @@ pub(super) fn register(connection: &Connection) -> Result<()> {
     connection.create_scalar_function("mmsearch_km", 4, flags, |context| {
         let [a, b, c, d] = [0, 1, 2, 3].map(|at| real(context.get_raw(at)));
         Ok((|| Some(distance_km((a?, b?), (c?, d?))))())
+    })?;
+    connection.create_scalar_function("mmsearch_checksum", -1, flags, |context| {
+        Ok(row::checksum_of((0..context.len()).map(|at| context.get_raw(at))))
     })?;
     connection.create_scalar_function("mmsearch_meta", 3, flags, meta)
 }

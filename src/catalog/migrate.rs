@@ -11,12 +11,13 @@ use crate::error::{Error, Result};
 pub(super) const APPLICATION_ID: i64 = 0x6d6d_7372;
 
 /// One file a version, in order; appended to, never edited.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("../../migrations/0001_initial.sql"),
     include_str!("../../migrations/0002_tags.sql"),
     include_str!("../../migrations/0003_descriptions.sql"),
     include_str!("../../migrations/0004_words.sql"),
     include_str!("../../migrations/0005_backgrounds.sql"),
+    include_str!("../../migrations/0006_checksums.sql"),
 ];
 
 /// The newest version that this program knows.

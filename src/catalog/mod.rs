@@ -18,10 +18,12 @@ mod embeddings;
 mod functions;
 mod items;
 mod lacking;
+mod medium;
 mod migrate;
 mod open;
 mod repair;
 mod row;
+mod rows;
 mod source;
 mod spaces;
 mod tags;
@@ -40,7 +42,7 @@ use crate::error::{Error, Result};
 pub(crate) use backgrounds::Background;
 pub(crate) use backup::remove_if_there;
 pub(crate) use batch::Batch;
-pub(crate) use containers::{Container, ContainerKind};
+pub(crate) use containers::{Container, ContainerKind, Root};
 pub(crate) use damage::{DamagedNote, UNREAD};
 pub(crate) use descriptions::DescriptionOrigin;
 pub(crate) use embeddings::StoredEmbedding;
@@ -65,6 +67,7 @@ pub(crate) struct SpaceId(pub(crate) i64);
 pub(crate) struct Catalog {
     connection: Connection,
     path: PathBuf,
+    warnings: Vec<String>,
 }
 
 /// One consistent state of the catalog, for reading.
@@ -84,6 +87,11 @@ impl Catalog {
     /// The database file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What was noticed when it was opened and changes no answer.
+    pub(crate) fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
     }
 
     /// Reads what is committed at each statement.
@@ -132,11 +140,11 @@ impl ReadTransaction<'_> {
 
 impl View<'_> {
     /// How many batches were committed so far.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the row is damaged.
     pub(crate) fn generation(&self) -> Result<u64> {
-        self.connection
-            .query_row("SELECT generation FROM state", [], |row| row.get::<_, i64>(0))
-            .map(i64::cast_unsigned)
-            .map_err(sql(self.path, "read the generation"))
+        Ok(self.state()?.0)
     }
 }
 
@@ -144,9 +152,39 @@ impl View<'_> {
 fn sql(path: &Path, action: &'static str) -> impl FnOnce(rusqlite::Error) -> Error {
     let path = path.to_path_buf();
     move |error| {
-        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-        let corrupt = matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase));
+        let corrupt = is_damage(&error);
         Error::Catalog { path, action, reason: error.to_string(), corrupt }
+    }
+}
+
+/// What SQLite says, without a code of its own, of a schema or an index of words that is not as it should be.
+const OF_DAMAGE: [&str; 7] =
+    ["no such ", "malformed ", "table ", "duplicate column ", "near ", "vtable ", "invalid fts5 "];
+
+/// Whether it is the file that an error tells of.
+///
+/// All statements are ours and fit the schema of the version that was verified. So a table or column that is not there, a
+/// value of another type, and a row that breaks a rule of the schema are damage, whatever SQLite calls them.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{
+        ConstraintViolation, DatabaseCorrupt, NotADatabase, TooBig, TypeMismatch, Unknown,
+    };
+    use rusqlite::{Error, ErrorCode};
+    const CODES: [ErrorCode; 5] =
+        [ConstraintViolation, DatabaseCorrupt, NotADatabase, TooBig, TypeMismatch];
+    match error.sqlite_error_code() {
+        Some(Unknown) => {
+            let text = error.to_string();
+            OF_DAMAGE.iter().any(|start| text.starts_with(start))
+        }
+        Some(code) => CODES.contains(&code),
+        None => matches!(
+            error,
+            Error::FromSqlConversionFailure(..)
+                | Error::IntegralValueOutOfRange(..)
+                | Error::InvalidColumnType(..)
+                | Error::Utf8Error(..)
+        ),
     }
 }
 

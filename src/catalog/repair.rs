@@ -36,8 +36,8 @@ impl Batch<'_> {
     pub(crate) fn remove_embedding(&mut self, key: u64) -> Result<()> {
         // A snapshot may still hold the key; where the row does not say of which space and modality, it is made again.
         self.execute(
-            "INSERT OR REPLACE INTO tombstones (embedding_id, space_id, modality, generation)
-             SELECT id, space_id, modality, ?2 FROM embeddings
+            "INSERT OR REPLACE INTO tombstones (embedding_id, space_id, modality, generation, checksum)
+             SELECT id, space_id, modality, ?2, mmsearch_checksum(id, space_id, modality, ?2) FROM embeddings
              WHERE id = ?1 AND modality IN ('image', 'text') AND space_id IN (SELECT id FROM spaces)",
             params![key.cast_signed(), self.generation().cast_signed()],
         )?;

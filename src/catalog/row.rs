@@ -11,10 +11,10 @@ use crate::item::{ContentHash, ImageFacts, Item, ItemId, Metadata, Modality, Sta
 /// The columns of an item in the order of [`item_values`], without the checksum.
 pub(super) const ITEM_COLUMNS: &str = "id, modality, source_kind, container, member, scan, content_hash, \
      size_bytes, modified_ns, status, reason, width, height, format, orientation, taken_at, camera, latitude, \
-     longitude, text, image_id, metadata, generation";
+     longitude, color_profile, text, image_id, metadata, generation";
 
 /// How many columns [`ITEM_COLUMNS`] names.
-pub(super) const N_ITEM_COLUMNS: usize = 23;
+pub(super) const N_ITEM_COLUMNS: usize = 24;
 
 /// The columns of an embedding in the order of [`embedding_values`], without the checksum.
 pub(super) const EMBEDDING_COLUMNS: &str =
@@ -50,6 +50,7 @@ pub(super) fn item_values(stored: &StoredItem) -> Vec<Value> {
         facts.and_then(|facts| facts.camera.clone()).into(),
         facts.and_then(|facts| finite(facts.latitude)).into(),
         facts.and_then(|facts| finite(facts.longitude)).into(),
+        facts.and_then(|facts| facts.color_profile.clone()).into(),
         item.text.clone().into(),
         item.image.map(|id| id.0).into(),
         metadata.into(),
@@ -72,14 +73,19 @@ pub(super) fn embedding_values(stored: &StoredEmbedding) -> Vec<Value> {
 
 /// 64 bits of BLAKE3 over every value with its type and length, so that no two rows read the same.
 pub(super) fn checksum(values: &[Value]) -> i64 {
+    checksum_of(values.iter().map(ValueRef::from))
+}
+
+/// The same of values that SQLite lends.
+pub(super) fn checksum_of<'a>(values: impl Iterator<Item = ValueRef<'a>>) -> i64 {
     let mut hasher = blake3::Hasher::new();
     for value in values {
         let (tag, bytes): (u8, &[u8]) = match value {
-            Value::Null => (0, &[]),
-            Value::Integer(integer) => (1, &integer.to_le_bytes()),
-            Value::Real(real) => (2, &real.to_le_bytes()),
-            Value::Text(text) => (3, text.as_bytes()),
-            Value::Blob(blob) => (4, blob),
+            ValueRef::Null => (0, &[]),
+            ValueRef::Integer(integer) => (1, &integer.to_le_bytes()),
+            ValueRef::Real(real) => (2, &real.to_le_bytes()),
+            ValueRef::Text(text) => (3, text),
+            ValueRef::Blob(blob) => (4, blob),
         };
         hasher.update(&[tag]).update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
     }
@@ -107,6 +113,12 @@ pub(super) fn values(row: &Row<'_>, n: usize) -> rusqlite::Result<(Vec<Value>, i
         ValueRef::Null | ValueRef::Real(_) | ValueRef::Text(_) | ValueRef::Blob(_) => 0,
     };
     Ok((values.collect::<rusqlite::Result<_>>()?, checksum))
+}
+
+/// The first `n` columns of a row if the checksum that follows them is theirs.
+pub(super) fn sound_values(row: &Row<'_>, n: usize) -> rusqlite::Result<Option<Vec<Value>>> {
+    let (values, stored) = values(row, n)?;
+    Ok((checksum(&values) == stored).then_some(values))
 }
 
 /// The item of a row.
@@ -177,12 +189,13 @@ fn parse_item(values: Vec<Value>) -> Option<StoredItem> {
     Some(StoredItem { item, scan, generation })
 }
 
-/// The eight columns of [`ImageFacts`]; they are all there or all absent.
+/// The nine columns of [`ImageFacts`]; they are all there or all absent.
 fn parse_facts(columns: &mut Columns) -> Option<Option<ImageFacts>> {
     let (width, height) = (columns.integer()?, columns.integer()?);
     let (format, orientation) = (columns.text()?, columns.integer()?);
     let (taken_at, camera) = (columns.text()?, columns.text()?);
     let (latitude, longitude) = (columns.real()?, columns.real()?);
+    let color_profile = columns.text()?;
     let Some(width) = width else { return Some(None) };
     Some(Some(ImageFacts {
         width: width.try_into().ok()?,
@@ -193,6 +206,7 @@ fn parse_facts(columns: &mut Columns) -> Option<Option<ImageFacts>> {
         camera,
         latitude,
         longitude,
+        color_profile,
     }))
 }
 

@@ -27,6 +27,7 @@ fn photo(path: &str, content: u8) -> Item {
             camera: None,
             latitude: Some(-1.5),
             longitude: Some(2.25),
+            color_profile: Some("Display P3".into()),
         }),
         text: None,
         image: None,
@@ -165,7 +166,7 @@ fn foreign_newer_and_broken_files_stay_untouched() {
     let cases = [
         (&foreign as Make<'_>, "its application id is 0x0"),
         (&marked, "its application id is 0x7"),
-        (&newer, "has version 99, this mmsearch knows up to 5"),
+        (&newer, "has version 99, this mmsearch knows up to 6"),
         (&text, "it is not a SQLite database"),
     ];
     for (make, message) in cases {
@@ -216,6 +217,12 @@ fn catalogs_of_older_versions_are_opened_and_go_on() {
         ("v1.db", 8, &[], false),
         ("v2.db", 9, dogs, true),
         ("v2.db", 9, dogs, false),
+        ("v3.db", 9, dogs, true),
+        ("v3.db", 9, dogs, false),
+        ("v4.db", 9, dogs, true),
+        ("v4.db", 9, dogs, false),
+        ("v5.db", 11, dogs, true),
+        ("v5.db", 11, dogs, false),
     ] {
         let old = fixtures.join(file);
         let dir = tempfile::tempdir().unwrap();
@@ -240,7 +247,8 @@ fn catalogs_of_older_versions_are_opened_and_go_on() {
         assert_eq!(view.tag_counts().unwrap(), tags);
         assert_eq!(view.descriptions_of(ItemId(1)).unwrap(), []);
         assert_eq!(view.integrity().unwrap(), Vec::<String>::new());
-        assert_eq!(view.generation().unwrap(), generation);
+        assert_eq!(view.wrong_small_rows().unwrap(), Vec::<String>::new());
+        assert_eq!(view.generation().unwrap(), generation, "{file}");
         if writes {
             let mut batch = catalog.batch().unwrap();
             let tag = crate::tag::Tag::new("sea").unwrap();
@@ -282,4 +290,126 @@ fn what_is_wrong_with_derived_rows_is_named() {
     batch.write_words(ItemId(99)).unwrap();
     batch.commit().unwrap();
     assert_eq!(catalog.view().wrong_words(Modality::Image).unwrap(), [0; 0]);
+}
+
+/// Control: the same rows are sound before.
+#[test]
+fn rows_of_small_tables_are_not_believed_when_they_are_damaged() {
+    type Holds = fn(&Catalog) -> bool;
+    let cases: [(&str, Holds); 7] = [
+        ("UPDATE state SET generation = generation + 1", |catalog| {
+            is_corrupt(catalog.view().generation())
+        }),
+        ("UPDATE state SET checksum = 7", |catalog| is_corrupt(catalog.view().space())),
+        ("UPDATE spaces SET model = 'other'", |catalog| is_corrupt(catalog.view().space())),
+        ("UPDATE tombstones SET embedding_id = 2", |catalog| {
+            let space = SpaceId(1);
+            catalog.view().dead_keys(space, Modality::Image, 0).unwrap().is_empty()
+        }),
+        ("UPDATE containers SET complete = 0", |catalog| {
+            let known = catalog.view().container(Path::new("/m.jsonl")).unwrap().unwrap();
+            known == Container { scan: 3, ..unlike_any() }
+        }),
+        ("UPDATE roots SET device = 6", |catalog| {
+            let view = catalog.view();
+            view.root(Path::new("/")).unwrap().is_none() && is_corrupt(view.roots())
+        }),
+        ("UPDATE sqlite_sequence SET seq = 0 WHERE name = 'items'", |_| true),
+    ];
+    for (damage, holds) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let catalog = with_all_tables(dir.path());
+        assert_eq!(catalog.view().wrong_small_rows().unwrap(), Vec::<String>::new());
+        assert!(holds(&catalog) == damage.contains("sqlite_sequence"), "{damage}");
+        catalog.connection.execute(damage, []).unwrap();
+        assert!(holds(&catalog), "{damage}");
+        let wrong = catalog.view().wrong_small_rows().unwrap();
+        assert_eq!(wrong.len(), 1, "{damage}: {wrong:?}");
+    }
+}
+
+/// A catalog that has a row in each table.
+fn with_all_tables(dir: &Path) -> Catalog {
+    let (mut catalog, space, id) = filled(dir);
+    let mut batch = catalog.batch().unwrap();
+    batch.remove_item(id).unwrap();
+    let again = batch.add_item(photo("/b.png", 2), 0).unwrap();
+    let hash = ContentHash([2; 32]);
+    batch.add_embedding(space.id, Modality::Image, hash, embedding(1.0)).unwrap();
+    batch.add_item(caption(again, 1, "a dog"), 3).unwrap();
+    let container = Container { size_bytes: 5, modified_ns: 7, complete: true, ..unlike_any() };
+    batch.set_container(&Container { kind: ContainerKind::Manifest, ..container }).unwrap();
+    batch.set_root(&Root { path: "/".into(), device: Some(5) }).unwrap();
+    batch.commit().unwrap();
+    catalog
+}
+
+fn unlike_any() -> Container {
+    Container {
+        path: "/m.jsonl".into(),
+        kind: ContainerKind::Tar,
+        size_bytes: u64::MAX,
+        modified_ns: i64::MIN,
+        scan: 1,
+        complete: false,
+        reason: None,
+    }
+}
+
+fn is_corrupt<T>(result: Result<T>) -> bool {
+    result.is_err_and(|error| error.kind() == crate::ErrorKind::Corrupt)
+}
+
+#[test]
+fn what_the_program_writes_has_the_checksums_that_a_migration_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut catalog = with_all_tables(dir.path());
+    let mut batch = catalog.batch().unwrap();
+    batch.add_space("beef", "other", 2).unwrap();
+    // Once more, which changes nothing.
+    batch.add_space("beef", "another", 7).unwrap();
+    batch.set_space("f00d", "fake", 3).unwrap();
+    let other = batch.view().other_spaces().unwrap();
+    assert_eq!((other[0].model.as_str(), other[0].dim, other.len()), ("other", 2, 1));
+    batch.switch_space(other[0].id).unwrap();
+    let text = batch.view().texts_of(ItemId(2)).unwrap().remove(0);
+    batch.remove_item(text.item.id).unwrap();
+    batch.commit().unwrap();
+    let view = catalog.view();
+    assert_eq!(view.wrong_small_rows().unwrap(), Vec::<String>::new());
+    assert_eq!(view.roots().unwrap(), [Root { path: "/".into(), device: Some(5) }]);
+    assert_eq!(view.space().unwrap().unwrap().fingerprint, "beef");
+    view.each_item(|item| assert!(item.is_ok())).unwrap();
+}
+
+/// The catalog of version 5 after some damage.
+fn damaged_v5(dir: &Path, damage: &str) {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/catalogs");
+    let path = dir.join(FILE_NAME);
+    fs::copy(fixtures.join("v5.db"), &path).unwrap();
+    Connection::open(&path).unwrap().execute_batch(damage).unwrap();
+}
+
+/// Control: of the other rows the checksums are made anew.
+#[test]
+fn a_migration_does_not_make_a_damaged_row_a_good_one() {
+    let dir = tempfile::tempdir().unwrap();
+    damaged_v5(dir.path(), "UPDATE items SET width = 7 WHERE id = 1");
+    let catalog = Catalog::create_or_open(dir.path()).unwrap();
+    assert!(is_corrupt(catalog.view().item(ItemId(1))));
+    assert!(catalog.view().item(ItemId(2)).unwrap().is_some());
+}
+
+#[test]
+fn a_migration_that_does_not_reach_its_end_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    damaged_v5(dir.path(), "ALTER TABLE items ADD COLUMN color_profile TEXT");
+    assert!(is_corrupt(Catalog::create_or_open(dir.path())));
+    let connection = Connection::open(dir.path().join(FILE_NAME)).unwrap();
+    let version: i64 =
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(version, 5);
+    // The columns that came before are not there either.
+    assert!(connection.prepare("SELECT checksum FROM state").is_err());
+    assert!(connection.prepare("SELECT color_profile FROM items").is_ok());
 }

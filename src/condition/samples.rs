@@ -242,6 +242,7 @@ fn facts() -> impl Strategy<Value = ImageFacts> {
                 camera: camera.map(str::to_owned),
                 latitude,
                 longitude,
+                color_profile: None,
             }
         })
 }

@@ -15,7 +15,7 @@ use crate::media::{ExternalDecoder, Limits};
 /// How to index.
 #[derive(Clone, Debug, Default)]
 pub struct IndexOptions {
-    /// Forget the items of a root that is missing or empty, instead of refusing.
+    /// Forget the items of a root that is missing, empty or another disk, instead of refusing.
     pub prune_missing_root: bool,
     /// Try everything again that failed before, although its bytes are the same: another version of mmsearch may read it,
     /// or an encoder take it.

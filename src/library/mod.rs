@@ -75,11 +75,14 @@ pub use self::tag::Tagged;
 pub struct LibraryOptions {
     /// Below this many embeddings of one modality, snapshots have no graph and are searched exactly.
     pub graph_threshold: usize,
+    /// Accept a directory on a network file system: without a write-ahead log, so that readers and the writer wait for each
+    /// other, and only as safe as that file system's locks.
+    pub allow_network_fs: bool,
 }
 
 impl Default for LibraryOptions {
     fn default() -> Self {
-        Self { graph_threshold: GRAPH_THRESHOLD }
+        Self { graph_threshold: GRAPH_THRESHOLD, allow_network_fs: false }
     }
 }
 
@@ -98,21 +101,40 @@ impl Library {
     ///
     /// # Errors
     /// [`Error::Locked`] if another process writes to it; what the catalog refuses ([`Error::NewerCatalog`],
-    /// [`Error::NotACatalog`], [`Error::Corrupt`]); [`Error::Io`].
+    /// [`Error::NotACatalog`], [`Error::NetworkFs`], [`Error::Corrupt`]); [`Error::Io`].
     pub fn create_or_open(dir: &Path, options: LibraryOptions) -> Result<Self> {
+        if !options.allow_network_fs {
+            Catalog::require_local(dir)?;
+        }
         Catalog::create_dir(dir)?;
         let lock = WriterLock::take(dir)?;
         restore::tidy(dir)?;
-        let catalog = Catalog::create_or_open(dir)?;
+        let catalog = match options.allow_network_fs {
+            true => Catalog::create_or_open_on_network(dir)?,
+            false => Catalog::create_or_open(dir)?,
+        };
         Ok(Self::new(dir, catalog, options, Some(lock)))
     }
 
     /// Opens the library in `dir` for reading, which never waits for a writer.
     ///
     /// # Errors
-    /// [`Error::NoLibrary`] if there is none; otherwise as [`Library::create_or_open`].
+    /// [`Error::NoLibrary`] if there is none; [`Error::ReadOnly`] or [`Error::OlderCatalog`] if it would have to be written
+    /// first and cannot be; otherwise as [`Library::create_or_open`].
     pub fn open(dir: &Path) -> Result<Self> {
-        Ok(Self::new(dir, Catalog::open(dir)?, LibraryOptions::default(), None))
+        Self::open_with(dir, LibraryOptions::default())
+    }
+
+    /// The same with options.
+    ///
+    /// # Errors
+    /// As [`Library::open`].
+    pub fn open_with(dir: &Path, options: LibraryOptions) -> Result<Self> {
+        let catalog = match options.allow_network_fs {
+            true => Catalog::open_on_network(dir)?,
+            false => Catalog::open(dir)?,
+        };
+        Ok(Self::new(dir, catalog, options, None))
     }
 
     /// The library's directory.
@@ -156,19 +178,20 @@ impl Library {
         Ok(texts.into_iter().map(|stored| stored.item).collect())
     }
 
-    /// What went wrong without changing an answer, such as a damaged snapshot; each thing is told once.
+    /// What went wrong without changing an answer, such as a damaged snapshot, or should be known, such as files that other
+    /// users can read; each thing is told once.
     pub fn take_warnings(&mut self) -> Vec<String> {
         std::mem::take(&mut self.warnings)
     }
 
     fn new(
         dir: &Path,
-        catalog: Catalog,
+        mut catalog: Catalog,
         options: LibraryOptions,
         lock: Option<WriterLock>,
     ) -> Self {
-        let snapshots = Snapshots::new(dir);
-        Self { dir: dir.into(), catalog, snapshots, options, lock, warnings: Vec::new() }
+        let (snapshots, warnings) = (Snapshots::new(dir), catalog.take_warnings());
+        Self { dir: dir.into(), catalog, snapshots, options, lock, warnings }
     }
 
     fn require_writer(&self) -> Result<()> {

@@ -1,5 +1,6 @@
 //! Finding by meaning: candidates out of the snapshot and the tail, scored again from the catalog's own rows.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use super::question::Question;
@@ -31,6 +32,8 @@ pub(super) struct Nearest<'a> {
     pub(super) allowed: Option<&'a [u64]>,
     /// Compare with everything.
     pub(super) exact: bool,
+    /// Keys of the snapshot that are not dead and have no row: of damage, unless the snapshot was replaced meanwhile.
+    pub(super) n_missing: Cell<usize>,
 }
 
 /// An embedding that may answer, and its score.
@@ -90,9 +93,13 @@ impl Nearest<'_> {
             found = self.score_again(&candidates, n_wanted, warnings)?;
         }
         // Counting takes long in a large library, so it is done only where it decides.
-        if found.len() < n_wanted && found.len() < self.n_live()? {
-            let candidates = self.scan_rows(0, n_wanted, &mut step, warnings)?;
-            found = self.score_again(&candidates, n_wanted, warnings)?;
+        let n_live = if found.len() < n_wanted { self.n_live()? } else { 0 };
+        if found.len() < n_live {
+            let rows = self.scan_rows(0, n_wanted, &mut step, warnings)?;
+            if rows.n_seen < n_live {
+                warn(warnings, "there are fewer embeddings than an index says");
+            }
+            found = self.score_again(&rows.best, n_wanted, warnings)?;
         }
         Ok((found, step))
     }
@@ -131,7 +138,7 @@ impl Nearest<'_> {
         };
         (step.plan, step.n_in_snapshot) = (Some(answer.plan), answer.n_allowed);
         let mut candidates = answer.neighbors;
-        candidates.extend(self.scan_rows(generation, n_wanted, step, warnings)?);
+        candidates.extend(self.scan_rows(generation, n_wanted, step, warnings)?.best);
         step.n_rescored = candidates.len();
         Ok(candidates)
     }
@@ -143,25 +150,26 @@ impl Nearest<'_> {
         n_wanted: usize,
         step: &mut SearchStep,
         warnings: &mut Vec<String>,
-    ) -> Result<Vec<Neighbor>> {
-        let mut rows = Rows { keys: Vec::new(), vectors: Vec::new(), best: Vec::new() };
+    ) -> Result<Rows> {
+        let mut rows = Rows::default();
         self.view.each_embedding(self.space.id, self.modality, newer_than, |embedding| {
             step.n_rows += 1;
             let may_answer =
                 |key| self.allowed.is_none_or(|allowed| allowed.binary_search(&key).is_ok());
             match embedding {
-                Ok(stored) if !may_answer(stored.key) => {}
+                Ok(stored) if !may_answer(stored.key) => return Ok(()),
                 Ok(stored) if stored.embedding.dim() == self.space.dim => rows.push(&stored),
                 Ok(stored) => warn(warnings, &format!("embedding {}: another space", stored.key)),
                 Err(reason) => warn(warnings, &reason),
             }
+            rows.n_seen += 1;
             if rows.keys.len() == ROWS_PER_SCAN {
                 rows.compare(&self.question.point, n_wanted)?;
             }
             Ok(())
         })?;
         rows.compare(&self.question.point, n_wanted)?;
-        Ok(rows.best)
+        Ok(rows)
     }
 
     /// The candidates nearest to the point by their catalog rows, best first by their scores; what has no good row is left out.
@@ -194,6 +202,10 @@ impl Nearest<'_> {
     /// The embedding of a key by its checksummed row; `None` if it is gone, of another space, or damaged, which is a warning.
     fn good_row(&self, key: u64, warnings: &mut Vec<String>) -> Result<Option<StoredEmbedding>> {
         match self.view.embedding(key) {
+            Ok(None) => {
+                self.n_missing.set(self.n_missing.get() + 1);
+                Ok(None)
+            }
             Ok(stored) => Ok(stored.filter(|stored| stored.embedding.dim() == self.space.dim)),
             Err(Error::Corrupt { reason, .. }) => {
                 warn(warnings, &reason);
@@ -212,10 +224,13 @@ fn decides(answer: &Answer, n_wanted: usize) -> bool {
 }
 
 /// Rows that wait to be compared, and the best of those that were.
+#[derive(Default)]
 struct Rows {
     keys: Vec<u64>,
     vectors: Vec<f32>,
     best: Vec<Neighbor>,
+    /// How many may answer, with those that are damaged.
+    n_seen: usize,
 }
 
 impl Rows {

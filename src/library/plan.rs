@@ -95,9 +95,26 @@ pub(super) fn reading(
     if known.complete && !retry { Reading::Nothing } else { Reading::Resume { scan: known.scan } }
 }
 
+/// What was seen of a root.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sight {
+    /// Files that are there, of any kind.
+    pub(super) n_found: u64,
+    /// Those of them that are known.
+    pub(super) n_known_found: u64,
+    /// Items that are known to come from it.
+    pub(super) n_known: u64,
+    /// Whether it is on another device than the last time.
+    pub(super) has_moved: bool,
+}
+
 /// Whether a root that should be looked at seems to be unmounted rather than emptied.
-pub(super) fn root_is_missing(n_found: u64, n_known: u64) -> bool {
-    n_found == 0 && n_known > 0
+///
+/// A directory that another disk is mounted on at other times need not be empty. Device numbers alone say nothing: they
+/// change when a machine is started again.
+pub(super) fn root_is_missing(sight: Sight) -> bool {
+    let Sight { n_found, n_known_found, n_known, has_moved } = sight;
+    n_known > 0 && (n_found == 0 || (has_moved && n_known_found == 0))
 }
 
 /// Whether a snapshot has fallen so far behind that it is worth a new one.
@@ -209,6 +226,18 @@ mod tests {
         assert_eq!(reading(5, 7, Some(&known(true)), true), Reading::Resume { scan: 3 });
         assert_eq!(reading(6, 7, Some(&known(true)), false), Reading::Anew { scan: 4 });
         assert_eq!(reading(5, 8, Some(&known(false)), false), Reading::Anew { scan: 4 });
+    }
+
+    #[test]
+    fn missing_roots() {
+        let sight = |n_found, n_known_found, n_known, has_moved| {
+            root_is_missing(Sight { n_found, n_known_found, n_known, has_moved })
+        };
+        assert!(sight(0, 0, 5, false) && sight(0, 0, 5, true));
+        // Other files on another device: what is below a mount point.
+        assert!(sight(3, 0, 5, true));
+        // All files were exchanged, or the machine was started again, or nothing was known.
+        assert!(!sight(3, 0, 5, false) && !sight(3, 1, 5, true) && !sight(0, 0, 0, true));
     }
 
     #[test]

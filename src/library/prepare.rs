@@ -85,7 +85,7 @@ pub(super) enum Outcome {
         /// What the encoder reads.
         square: Pixels,
         /// What its file says.
-        facts: ImageFacts,
+        facts: Box<ImageFacts>,
         /// What its file says in words.
         words: Words,
         /// Why a part of it is missing, where one is.
@@ -276,6 +276,7 @@ fn decode(source: &Source, bytes: &[u8], how: &Preparation, busy: &mut Busy) -> 
         let square = timed(&mut busy.resize, || preprocess.apply(&decoded.pixels));
         let square = square.map_err(|error| error.to_string())?;
         let Decoded { facts, words, truncated, .. } = decoded;
+        let facts = Box::new(facts);
         Ok(Outcome::Ready { square, facts, words, truncated })
     };
     catch_unwind(AssertUnwindSafe(prepare))

@@ -122,7 +122,7 @@ impl Library {
     /// A disk that is not mounted must not make its pictures unfindable.
     fn require_roots(&self, new: &StoredSpace) -> Result<()> {
         let view = self.catalog.view();
-        for root in view.roots()? {
+        for root in view.roots()?.into_iter().map(|root| root.path) {
             let is_there = match fs::symlink_metadata(&root) {
                 Ok(metadata) if metadata.is_dir() => {
                     // One that may not be listed is there.

@@ -7,11 +7,11 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::plan::{self, Change, Reading};
+use super::plan::{self, Change, Reading, Sight};
 use super::report::label;
 use super::sidecars::Sidecars;
 use super::{IndexOptions, Progress, Report, Stage};
-use crate::catalog::View;
+use crate::catalog::{Root, View};
 use crate::error::{Error, Result, io_at};
 use crate::item::{Item, Source, Status};
 use crate::media::{self, Entry, Kind};
@@ -22,8 +22,8 @@ const FILES_PER_STEP: u64 = 1_000;
 /// What is to be worked on.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// The roots, absolute.
-    pub(super) roots: Vec<PathBuf>,
+    /// The roots, absolute, as they are now.
+    pub(super) roots: Vec<Root>,
     /// Pictures that are new or changed.
     pub(super) files: Vec<Entry>,
     pub(super) tars: Vec<Entry>,
@@ -45,8 +45,8 @@ pub(super) fn look(
     progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
 ) -> Result<Found> {
     let found = Found { sidecars: Sidecars::new(view)?, ..Found::default() };
-    let root = PathBuf::new();
-    let mut look = Look { view, options, report, progress, found, root };
+    let (root, n_known_found) = (PathBuf::new(), 0);
+    let mut look = Look { view, options, report, progress, found, root, n_known_found };
     for root in roots {
         look.root(root)?;
     }
@@ -98,6 +98,8 @@ struct Look<'a> {
     found: Found,
     /// The root that is being walked.
     root: PathBuf,
+    /// Files of it that are known.
+    n_known_found: u64,
 }
 
 impl Look<'_> {
@@ -108,11 +110,12 @@ impl Look<'_> {
         };
         // A sidecar is read with its picture. `photos/*` names both.
         let path = media::picture_of_sidecar(&path).unwrap_or(path);
-        if self.found.roots.contains(&path) {
+        if self.found.roots.iter().any(|root| root.path == path) {
             return Ok(());
         }
         self.root.clone_from(&path);
-        let mut n_found = 0;
+        let device = fs::symlink_metadata(&path).ok().map(|metadata| metadata.dev());
+        let (mut n_found, n_known_before) = (0, self.n_known_found);
         for found in media::walk(&path)? {
             n_found += 1;
             match found {
@@ -121,10 +124,15 @@ impl Look<'_> {
             }
         }
         let n_known = self.view.n_items_under(&path)?;
-        if plan::root_is_missing(n_found, n_known) && !self.options.prune_missing_root {
+        let n_known_found = self.n_known_found - n_known_before;
+        let was_on = self.view.root(&path)?.and_then(|root| root.device);
+        let has_moved = was_on.is_some() && was_on != device;
+        let is_missing =
+            plan::root_is_missing(Sight { n_found, n_known_found, n_known, has_moved });
+        if is_missing && !self.options.prune_missing_root {
             return Err(Error::MissingRoot { root: path, n_items: n_known });
         }
-        self.found.roots.push(path);
+        self.found.roots.push(Root { path, device });
         Ok(())
     }
 
@@ -138,12 +146,14 @@ impl Look<'_> {
         if !self.options.prune_missing_root {
             return Err(Error::MissingRoot { root: path, n_items });
         }
-        self.found.roots.push(path);
+        self.found.roots.push(Root { path, device: None });
         Ok(())
     }
 
     fn entry(&mut self, entry: Entry) -> Result<()> {
         if !self.found.seen.insert(entry.path.clone()) {
+            // By another root of this run; whether it was known then is not known any more.
+            self.n_known_found += 1;
             return Ok(());
         }
         if (self.found.seen.len() as u64).is_multiple_of(FILES_PER_STEP) {
@@ -156,6 +166,7 @@ impl Look<'_> {
         match entry.kind {
             Kind::Image | Kind::Unsupported => self.picture(entry),
             Kind::Tar => {
+                self.n_known_found += u64::from(self.view.container(&entry.path)?.is_some());
                 self.found.tars.push(entry);
                 Ok(())
             }
@@ -166,6 +177,7 @@ impl Look<'_> {
     fn picture(&mut self, entry: Entry) -> Result<()> {
         let known = self.view.item_at(&Source::File { path: entry.path.clone() })?;
         let known = known.map(|stored| stored.item);
+        self.n_known_found += u64::from(known.is_some());
         match (plan::file_change(&entry, known.as_ref(), self.options.retry()), known) {
             (Change::Unchanged, Some(item)) => {
                 self.found.sidecars.keep_picture(self.view, &item, self.report)?;
@@ -178,6 +190,7 @@ impl Look<'_> {
     /// The pictures of a manifest that will not be read again are looked at here.
     fn manifest(&mut self, manifest: Entry) -> Result<()> {
         let known = self.view.container(&manifest.path)?;
+        self.n_known_found += u64::from(known.is_some());
         let reading =
             plan::reading(manifest.size_bytes, manifest.modified_ns, known.as_ref(), false);
         if reading == Reading::Nothing {
@@ -195,7 +208,8 @@ impl Look<'_> {
                 }
             }
             let is_root = self.root == manifest.path;
-            let missing = is_root && plan::root_is_missing(n_found, n_images);
+            let sight = Sight { n_found, n_known: n_images, ..Sight::default() };
+            let missing = is_root && plan::root_is_missing(sight);
             if missing && !self.options.prune_missing_root {
                 let root = manifest.path.parent().unwrap_or(&manifest.path).into();
                 return Err(Error::MissingRoot { root, n_items: n_images });

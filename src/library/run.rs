@@ -9,7 +9,7 @@ use super::prepare::{Pool, Preparation};
 use super::roots::is_gone;
 use super::sidecars::Sidecars;
 use super::{Forgotten, IndexOptions, Progress, Report, Stage};
-use crate::catalog::{Catalog, StoredSpace};
+use crate::catalog::{Catalog, Root, StoredSpace};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::item::{ItemId, Source};
@@ -81,26 +81,28 @@ impl<'a> Run<'a> {
         self.report
     }
 
-    pub(super) fn remember_roots(&mut self, roots: &[PathBuf]) -> Result<()> {
-        let known = self.catalog.view().roots()?;
-        if roots.iter().all(|root| known.contains(root)) {
+    pub(super) fn remember_roots(&mut self, roots: &[Root]) -> Result<()> {
+        let view = self.catalog.view();
+        let mut new = Vec::new();
+        for root in roots {
+            if view.root(&root.path)?.as_ref() != Some(root) {
+                new.push(root);
+            }
+        }
+        if new.is_empty() {
             return Ok(());
         }
         let mut batch = self.catalog.batch()?;
-        for root in roots {
-            batch.add_root(root)?;
+        for root in new {
+            batch.set_root(root)?;
         }
         batch.commit().map(|_| ())
     }
 
     /// Forgets items whose file is gone: those below the roots, and these paths.
-    pub(super) fn forget_what_is_gone(
-        &mut self,
-        roots: &[PathBuf],
-        gone: &[PathBuf],
-    ) -> Result<()> {
+    pub(super) fn forget_what_is_gone(&mut self, roots: &[Root], gone: &[PathBuf]) -> Result<()> {
         for root in roots {
-            self.forget_gone_below(root)?;
+            self.forget_gone_below(&root.path)?;
         }
         for path in gone {
             let stored = self.catalog.view().item_at(&Source::File { path: path.clone() })?;

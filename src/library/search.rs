@@ -1,5 +1,7 @@
 //! Searching: what is found by meaning and by words, put into one order, a page at a time.
 
+use std::cell::Cell;
+
 use super::nearest::Nearest;
 use super::page::{Found, Page};
 use super::question::{self, Point, Question};
@@ -171,7 +173,9 @@ impl Search<'_> {
         }
         let question = &Question::new(view, space, modality, self.points)?;
         let (allowed, exact) = (allowed.as_deref(), self.query.exact);
-        let nearest = Nearest { view, space, modality, question, snapshot, allowed, exact };
+        let n_missing = Cell::new(0);
+        let nearest =
+            Nearest { view, space, modality, question, snapshot, allowed, exact, n_missing };
         // Ranks by meaning are compared with ranks by words, so as many of them must be known; where modalities are mixed, words
         // may be in the other one.
         let is_fused = !channels.is_empty()
@@ -187,6 +191,11 @@ impl Search<'_> {
         for key in channels.unscored() {
             let scored = nearest.score(key, self.warnings)?;
             channels.others.extend(scored.map(by_meaning));
+        }
+        let n_missing = nearest.n_missing.get();
+        // A snapshot that was replaced meanwhile may hold what is long gone.
+        if n_missing > 0 && snapshots.is_current(modality) {
+            warn(self.warnings, &format!("{n_missing} embeddings of the snapshot are missing"));
         }
         Ok((channels, Some(step)))
     }

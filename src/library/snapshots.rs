@@ -138,6 +138,12 @@ impl Snapshots {
         files
     }
 
+    /// Whether the snapshot that is open is still the one that is named.
+    pub(super) fn is_current(&self, modality: Modality) -> bool {
+        let open = self.open.get(&modality).map(|(name, _)| name);
+        self.name_of(modality).is_ok_and(|name| name.as_ref() == open)
+    }
+
     fn name_of(&self, modality: Modality) -> std::result::Result<Option<String>, String> {
         let path = self.dir.join(CURRENT);
         if !path.try_exists().map_err(|error| error.to_string())? {

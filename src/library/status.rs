@@ -108,7 +108,7 @@ impl Library {
             generation: view.generation()?,
             items,
             snapshots: self.snapshot_status()?,
-            roots: view.roots()?,
+            roots: view.roots()?.into_iter().map(|root| root.path).collect(),
             size_bytes: self.size_bytes()?,
         })
     }

@@ -172,7 +172,7 @@ fn into_item(picture: Prepared) -> (Item, Words) {
     let (status, reason, facts, words) = match picture.outcome {
         Outcome::Ready { facts, words, truncated, .. } => {
             let status = if truncated.is_some() { Status::Truncated } else { Status::Ok };
-            (status, truncated, Some(facts), words)
+            (status, truncated, Some(*facts), words)
         }
         Outcome::Failed(reason) => (Status::Failed, Some(reason), None, Words::default()),
         Outcome::Vanished => (Status::Failed, Some("vanished".into()), None, Words::default()),

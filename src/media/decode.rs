@@ -3,7 +3,7 @@
 //! The rules: the content decides the format, never the name. The declared size is checked before pixels are
 //! allocated. EXIF orientation is applied. Transparency is laid over white. 16-bit and floating-point samples are
 //! brought to 8 bits, palettes and CMYK to RGB; of an animation or a file with several pages the first is taken.
-//! ICC profiles are ignored: the numbers are taken for sRGB.
+//! ICC profiles are noted and not applied: the numbers are taken for sRGB.
 
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,7 +15,7 @@ use image::{
 
 use super::exif::ExifFacts;
 use super::external::no_decoder_for;
-use super::{Limits, Words, jpeg, jpeg_end};
+use super::{Limits, Words, color_profile, jpeg, jpeg_end};
 use crate::item::ImageFacts;
 use crate::pixels::{Detail, Pixels};
 
@@ -99,6 +99,7 @@ fn decode_within(
     };
     let mut exif = exif_of(&mut decoder, format, bytes);
     let words = words_of(&mut decoder, exif.description.take());
+    let profile = decoder.icc_profile().ok().flatten();
     let picture = match (format == ImageFormat::Jpeg)
         .then(|| jpeg::decode(bytes, (width, height), detail))
         .flatten()
@@ -121,6 +122,7 @@ fn decode_within(
             camera: exif.camera,
             latitude: exif.latitude,
             longitude: exif.longitude,
+            color_profile: profile.map(|profile| color_profile::name(&profile)),
         },
         words,
         truncated: (format == ImageFormat::Jpeg && !jpeg_end::is_complete(bytes))

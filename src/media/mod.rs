@@ -7,6 +7,7 @@
 use std::path::Path;
 
 mod budget;
+mod color_profile;
 mod csv_rows;
 mod decode;
 mod exif;

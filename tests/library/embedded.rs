@@ -39,7 +39,7 @@ fn query(number: usize) -> Query {
 #[test]
 fn embedded_images_are_found_before_and_after_a_graph_is_built() {
     let place = Place::new();
-    let options = LibraryOptions { graph_threshold: 500 };
+    let options = LibraryOptions { graph_threshold: 500, ..LibraryOptions::default() };
     let mut library = Library::create_or_open(&place.library(), options).unwrap();
     let tally = library.add_embedded_images(&space(), images(0..600)).unwrap();
     assert_eq!(tally, Tally { added: 600, ..Tally::default() });
@@ -92,7 +92,7 @@ fn foreign_embeddings_are_refused_and_what_was_added_stays() {
 #[test]
 fn storms_of_changes_leave_the_answers_right() {
     let place = Place::new();
-    let options = LibraryOptions { graph_threshold: 300 };
+    let options = LibraryOptions { graph_threshold: 300, ..LibraryOptions::default() };
     let mut library = Library::create_or_open(&place.library(), options).unwrap();
     let mut encoder = FakeEncoder::default();
     let (mut n_same, mut n_wanted) = (0, 0);

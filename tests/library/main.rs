@@ -8,6 +8,7 @@
 #![allow(clippy::cloned_ref_to_slice_refs, reason = "a list of one root reads best as a list")]
 
 mod app;
+mod catalog_flips;
 #[path = "../common/mod.rs"]
 mod common;
 mod containers;
@@ -18,6 +19,7 @@ mod file_words;
 mod files;
 mod flips;
 mod lookalikes;
+mod old_catalogs;
 mod pages;
 mod reindex;
 mod search;

@@ -161,7 +161,7 @@ fn a_filter_leaves_the_best_of_what_it_allows() {
     for n in 0..300 {
         place.write(&format!("{n:03}.png"), png([RED, GREEN, BLUE][n as usize % 3], n));
     }
-    let options = LibraryOptions { graph_threshold: 100 };
+    let options = LibraryOptions { graph_threshold: 100, ..LibraryOptions::default() };
     let mut library = Library::create_or_open(&place.library(), options).unwrap();
     index(&mut library, &[place.photos()]);
     for n in 0..9u8 {

@@ -49,7 +49,7 @@ fn a_graph_answers_as_the_exact_scan_does() {
         let colour = colours[n as usize % 4].map(|c| c.saturating_sub((n / 4) as u8));
         place.write(&format!("{n:03}.png"), png(colour, n.wrapping_mul(0x9E37_79B9)));
     }
-    let options = LibraryOptions { graph_threshold: 100 };
+    let options = LibraryOptions { graph_threshold: 100, ..LibraryOptions::default() };
     let mut library = Library::create_or_open(&place.library(), options).unwrap();
     index(&mut library, &[place.photos()]);
     let state = library.status().unwrap().snapshots[0].state.clone();

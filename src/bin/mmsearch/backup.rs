@@ -1,7 +1,7 @@
 //! `mmsearch backup`.
 
 use anyhow::Result;
-use mmsearch::library::{Backup, BackupOptions, Library};
+use mmsearch::library::{Backup, BackupOptions};
 use serde::Serialize;
 
 use crate::cli::Cli;
@@ -20,7 +20,7 @@ struct BackupLine {
 }
 
 pub(crate) fn run(cli: &Cli, arguments: &BackupArgs) -> Result<Exit> {
-    let library = Library::open(&place::library(cli)?)?;
+    let library = place::open(cli)?;
     let file = &arguments.file;
     let Backup { n_items: items, size_bytes: bytes } =
         library.backup(file, &BackupOptions { force: arguments.force })?;

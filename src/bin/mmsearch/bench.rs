@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use mmsearch::library::{Benchmark, Library, Speed};
+use mmsearch::library::{Benchmark, Speed};
 use serde::Serialize;
 
 use crate::cli::{BenchArgs, Cli};
@@ -30,7 +30,7 @@ struct BenchLine {
 }
 
 pub(crate) fn run(cli: &Cli, arguments: &BenchArgs) -> Result<Exit> {
-    let mut library = Library::open(&place::library(cli)?)?;
+    let mut library = place::open(cli)?;
     if library.is_empty()? {
         tell("mmsearch: the library is empty; fill it with `mmsearch index`");
         return Ok(Exit::NothingFound);

@@ -4,9 +4,7 @@ use std::io;
 use std::ops::ControlFlow;
 
 use anyhow::Result;
-use mmsearch::library::{
-    CheckOptions, Finding, Library, LibraryOptions, Progress, Repair, Repaired,
-};
+use mmsearch::library::{CheckOptions, Finding, Progress, Repair, Repaired};
 use mmsearch::media::Limits;
 use serde::Serialize;
 
@@ -34,7 +32,6 @@ enum Line<'a> {
 
 pub(crate) fn run(cli: &Cli, arguments: &CheckArgs) -> Result<Exit> {
     let interrupt = Interrupt::install()?;
-    let dir = place::library(cli)?;
     let external_decoder = external_decoder(Some(&arguments.decoder))?;
     let (read_data, limits) = (arguments.read_data, Limits::default());
     let options = CheckOptions { read_data, limits, external_decoder };
@@ -52,8 +49,8 @@ pub(crate) fn run(cli: &Cli, arguments: &CheckArgs) -> Result<Exit> {
         interrupt.flow()
     };
     let outcome = match arguments.repair {
-        true => repair(cli, &dir, &options, &mut progress),
-        false => Library::open(&dir)?
+        true => repair(cli, &options, &mut progress),
+        false => place::open(cli)?
             .check_with(&options, &mut progress)
             .map(|left| Repaired { found: left.clone(), done: Vec::new(), left })
             .map_err(Into::into),
@@ -73,11 +70,10 @@ pub(crate) fn run(cli: &Cli, arguments: &CheckArgs) -> Result<Exit> {
 
 fn repair(
     cli: &Cli,
-    dir: &std::path::Path,
     options: &CheckOptions,
     progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
 ) -> Result<Repaired> {
-    let mut library = Library::open_for_repair(dir, LibraryOptions::default())?;
+    let mut library = place::open_to_write(cli)?;
     let mut load = || {
         load_encoder(cli).map_err(|error| {
             let reason = format!("{error:#}");

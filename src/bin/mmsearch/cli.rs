@@ -5,6 +5,8 @@
 pub(crate) mod answers;
 #[path = "cli/keep.rs"]
 pub(crate) mod keep;
+#[path = "cli/place.rs"]
+pub(crate) mod place;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use self::answers::{DuplicatesArgs, RandomArgs, ShowArgs, SimilarArgs};
 use self::keep::{BackupArgs, IndexArgs, RestoreArgs};
+use self::place::PlaceArgs;
 
 /// Finds photos by what they show, and texts by the photos they describe.
 ///
@@ -21,9 +24,8 @@ use self::keep::{BackupArgs, IndexArgs, RestoreArgs};
 #[derive(Debug, Parser)]
 #[command(name = "mmsearch", version, max_term_width = 100)]
 pub(crate) struct Cli {
-    /// The library's directory [default: MMSEARCH_LIBRARY, or mmsearch/default in the user's data directory]
-    #[arg(long, global = true, value_name = "DIR")]
-    pub(crate) library: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
 
     /// The model: a directory, or the name of one [default: the model inside this program]
     #[arg(long, global = true, value_name = "MODEL")]

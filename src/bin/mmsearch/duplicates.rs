@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use anyhow::Result;
-use mmsearch::library::{DuplicatesOptions, Library, Progress};
+use mmsearch::library::{DuplicatesOptions, Progress};
 
 use crate::cli::Cli;
 use crate::cli::answers::DuplicatesArgs;
@@ -13,7 +13,7 @@ use crate::similar::nothing_in_it;
 use crate::{place, show};
 
 pub(crate) fn run(cli: &Cli, arguments: &DuplicatesArgs) -> Result<Exit> {
-    let mut library = Library::open(&place::library(cli)?)?;
+    let mut library = place::open(cli)?;
     if library.is_empty()? {
         return Ok(nothing_in_it());
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use mmsearch::ItemId;
-use mmsearch::library::{Library, LibraryOptions, Selector};
+use mmsearch::library::Selector;
 use serde::Serialize;
 
 use crate::cli::{Cli, ForgetArgs};
@@ -20,10 +20,7 @@ struct ForgottenLine {
 }
 
 pub(crate) fn run(cli: &Cli, arguments: &ForgetArgs) -> Result<Exit> {
-    let dir = place::library(cli)?;
-    // Opened for reading first, so that forgetting does not make a library where there is none.
-    drop(Library::open(&dir)?);
-    let mut library = Library::create_or_open(&dir, LibraryOptions::default())?;
+    let mut library = place::open_to_write(cli)?;
     let what: Vec<Selector> = arguments.what.iter().map(|what| selector(what)).collect();
     let outcome = library.forget(&what);
     for warning in library.take_warnings() {

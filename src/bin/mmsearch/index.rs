@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use mmsearch::encoder::Encoder;
-use mmsearch::library::{
-    Busy, IndexOptions, Library, LibraryOptions, Progress, Report, Skips, Tally,
-};
+use mmsearch::library::{Busy, IndexOptions, Library, Progress, Report, Skips, Tally};
 use mmsearch::media::ExternalDecoder;
 use serde::Serialize;
 
@@ -80,7 +78,7 @@ pub(crate) fn run(cli: &Cli, arguments: &IndexArgs) -> Result<Exit> {
     }
     let interrupt = Interrupt::install()?;
     // Before the encoder, which takes longer to load than it takes to say that somebody else is writing.
-    let mut library = Library::create_or_open(&place::library(cli)?, LibraryOptions::default())?;
+    let mut library = place::create_or_open(cli)?;
     let mut session = Session::start(cli, arguments, interrupt)?;
     let report = session.index(&mut library, &arguments.paths)?;
     session.report(&report, true)?;

@@ -5,18 +5,49 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use mmsearch::library::{Library, LibraryOptions};
 
 use crate::cli::Cli;
+use crate::exit::tell;
 
 /// `--library`, `MMSEARCH_LIBRARY`, or `mmsearch/default` in the user's data directory.
 pub(crate) fn library(cli: &Cli) -> Result<PathBuf> {
-    if let Some(dir) = &cli.library {
+    if let Some(dir) = &cli.place.library {
         return Ok(dir.clone());
     }
     if let Some(dir) = variable("MMSEARCH_LIBRARY") {
         return Ok(dir.into());
     }
     Ok(user_data()?.join("default"))
+}
+
+/// Opens the library for reading, and tells what should be known of it.
+pub(crate) fn open(cli: &Cli) -> Result<Library> {
+    Ok(told(Library::open_with(&library(cli)?, options(cli))?))
+}
+
+/// Opens the library for writing; makes it if there is none.
+pub(crate) fn create_or_open(cli: &Cli) -> Result<Library> {
+    Ok(told(Library::create_or_open(&library(cli)?, options(cli))?))
+}
+
+/// Opens the library for writing, if there is one.
+pub(crate) fn open_to_write(cli: &Cli) -> Result<Library> {
+    // For reading first, so that no library is made where there is none.
+    drop(Library::open_with(&library(cli)?, options(cli))?);
+    create_or_open(cli)
+}
+
+/// How the arguments want a library to be opened.
+pub(crate) fn options(cli: &Cli) -> LibraryOptions {
+    LibraryOptions { allow_network_fs: cli.place.allow_network_fs, ..LibraryOptions::default() }
+}
+
+fn told(mut library: Library) -> Library {
+    for warning in library.take_warnings() {
+        tell(&format!("warning: {warning}"));
+    }
+    library
 }
 
 /// Where `--model NAME` looks: `mmsearch/models` in the user's data directory.

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use mmsearch::encoder::Encoder;
 use mmsearch::index::Plan;
-use mmsearch::library::{Explained, Library, SearchStep};
+use mmsearch::library::{Explained, SearchStep};
 use mmsearch::{Condition, Cursor, Detail, Error, Hit, Mode, Query, Sort, Term, WeightedTerm};
 
 use crate::cli::{Cli, ModeArg, QueryArgs, SortArg, To};
@@ -20,7 +20,7 @@ const LEAST_PROBABILITY: f32 = 0.25;
 
 pub(crate) fn run(cli: &Cli, arguments: &QueryArgs) -> Result<Exit> {
     let mut timings = Timings::begin();
-    let mut library = Library::open(&place::library(cli)?)?;
+    let mut library = place::open(cli)?;
     timings.step("library");
     let named = terms::named(&arguments.term)?;
     let query = query(arguments)?;

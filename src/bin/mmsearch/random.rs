@@ -3,7 +3,6 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
-use mmsearch::library::Library;
 
 use crate::cli::Cli;
 use crate::cli::answers::RandomArgs;
@@ -12,7 +11,7 @@ use crate::similar::{nothing_in_it, target};
 use crate::{place, show};
 
 pub(crate) fn run(cli: &Cli, arguments: &RandomArgs) -> Result<Exit> {
-    let library = Library::open(&place::library(cli)?)?;
+    let library = place::open(cli)?;
     if library.is_empty()? {
         return Ok(nothing_in_it());
     }

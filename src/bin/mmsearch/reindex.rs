@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use anyhow::Result;
 use mmsearch::encoder::Space;
-use mmsearch::library::{Library, LibraryOptions, Progress, ReindexOptions, Reindexed};
+use mmsearch::library::{Progress, ReindexOptions, Reindexed};
 use serde::Serialize;
 
 use crate::cli::{Cli, ReindexArgs};
@@ -38,12 +38,9 @@ enum Line<'a> {
 
 pub(crate) fn run(cli: &Cli, arguments: &ReindexArgs) -> Result<Exit> {
     let interrupt = Interrupt::install()?;
-    let dir = place::library(cli)?;
-    // Opened for reading first, so that no library is made where there is none.
-    drop(Library::open(&dir)?);
     let external_decoder = external_decoder(Some(&arguments.decoder))?;
     let options = ReindexOptions { external_decoder, ..ReindexOptions::default() };
-    let mut library = Library::create_or_open(&dir, LibraryOptions::default())?;
+    let mut library = place::open_to_write(cli)?;
     let mut encoder = load_encoder(cli)?;
     let (mut output, mut bar) = (Output::new(), Bar::new());
     let mut write_error = None;

@@ -1,7 +1,7 @@
 //! `mmsearch restore`.
 
 use anyhow::Result;
-use mmsearch::library::{Library, LibraryOptions, Progress, RestoreOptions};
+use mmsearch::library::{Library, Progress, RestoreOptions};
 use serde::Serialize;
 
 use crate::cli::Cli;
@@ -21,7 +21,7 @@ pub(crate) fn run(cli: &Cli, arguments: &RestoreArgs) -> Result<Exit> {
     let interrupt = Interrupt::install()?;
     let options = RestoreOptions { force: arguments.force };
     let dir = place::library(cli)?;
-    let mut library = Library::restore(&dir, &arguments.file, &options, LibraryOptions::default())?;
+    let mut library = Library::restore(&dir, &arguments.file, &options, place::options(cli))?;
     let items = library.status()?.items.iter().map(|count| count.n_items).sum();
     let mut bar = Bar::new();
     let mut progress = |progress: &Progress| {

@@ -13,7 +13,7 @@ use crate::output::escaped;
 use crate::{place, show};
 
 pub(crate) fn run(cli: &Cli, arguments: &SimilarArgs) -> Result<Exit> {
-    let mut library = Library::open(&place::library(cli)?)?;
+    let mut library = place::open(cli)?;
     if library.is_empty()? {
         return Ok(nothing_in_it());
     }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use mmsearch::encoder::Space;
 use mmsearch::index::{Beam, Beams, Tuning};
-use mmsearch::library::{Library, LibraryStatus, Reindexing, SnapshotState};
+use mmsearch::library::{LibraryStatus, Reindexing, SnapshotState};
 use mmsearch::{Modality, Status};
 use serde::Serialize;
 
@@ -75,7 +75,7 @@ struct RecallLine {
 }
 
 pub(crate) fn run(cli: &Cli, arguments: &StatusArgs) -> Result<Exit> {
-    let status = Library::open(&place::library(cli)?)?.status()?;
+    let status = place::open(cli)?.status()?;
     let mut output = Output::new();
     if arguments.json {
         output.json(&status_line(&status))?;

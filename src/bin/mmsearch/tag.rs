@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use anyhow::Result;
-use mmsearch::library::{Library, LibraryOptions};
+use mmsearch::library::Library;
 use mmsearch::{Error, ItemId, Tag};
 use serde::Serialize;
 
@@ -50,9 +50,8 @@ struct Words<'a> {
 
 pub(crate) fn run(cli: &Cli, arguments: &TagArgs) -> Result<Exit> {
     let words = sorted(&arguments.words)?;
-    let dir = place::library(cli)?;
     // Opened for reading first, so that tagging does not make a library where there is none.
-    let library = Library::open(&dir)?;
+    let library = place::open(cli)?;
     let mut output = Output::new();
     let json = arguments.json || words.json;
     if arguments.words.is_empty() {
@@ -62,7 +61,8 @@ pub(crate) fn run(cli: &Cli, arguments: &TagArgs) -> Result<Exit> {
         list_items(&library, &items, &mut output, json)?;
     } else {
         drop(library);
-        let library = Library::create_or_open(&dir, LibraryOptions::default())?;
+        // What should be known of it was told already.
+        let library = Library::create_or_open(&place::library(cli)?, place::options(cli))?;
         change(library, &words, &mut output, json)?;
     }
     output.flush()?;

@@ -57,6 +57,7 @@ enum Signal {
 struct Watch<'a> {
     session: Session<'a>,
     dir: PathBuf,
+    options: LibraryOptions,
     roots: Vec<PathBuf>,
     places: Places,
     debounce: Debounce,
@@ -75,13 +76,14 @@ pub(crate) fn run(cli: &Cli, arguments: &IndexArgs) -> Result<Exit> {
     let interrupt = Interrupt::install_with(move || {
         let _is_awake = waker.try_send(Signal::Stop);
     })?;
-    let dir = place::library(cli)?;
+    let (dir, options) = (place::library(cli)?, place::options(cli));
     let roots: Vec<PathBuf> =
         arguments.paths.iter().map(|root| resolved(root)).collect::<std::io::Result<_>>()?;
     let places = Places::new(&roots, &resolved(&dir)?, signal)?;
     let mut watch = Watch {
         session: Session::start(cli, arguments, interrupt)?,
         dir,
+        options,
         roots,
         places,
         debounce: Debounce::default(),
@@ -194,7 +196,11 @@ impl Watch<'_> {
     }
 
     fn try_index(&mut self, is_first: bool) -> Result<()> {
-        let mut library = Library::create_or_open(&self.dir, LibraryOptions::default())?;
+        let mut library = Library::create_or_open(&self.dir, self.options)?;
+        if !is_first {
+            // Told by the first run.
+            library.take_warnings();
+        }
         self.said.retain(|line| !line.starts_with("waiting: "));
         let mut roots = self.roots.clone();
         if !is_first {

@@ -32,6 +32,10 @@ impl Check<'_> {
             let kind = if is_of_words { FindingKind::Words } else { FindingKind::Catalog };
             self.found(kind, fault);
         }
+        let wrong = self.view.wrong_small_rows();
+        for reason in self.caught(FindingKind::Catalog, wrong)?.unwrap_or_default() {
+            self.found(FindingKind::Catalog, reason);
+        }
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::{Finding, FindingKind, Library, Stage, tell};
-use crate::catalog::{Container, ContainerKind, StoredItem};
+use crate::catalog::{Container, ContainerKind, Root, StoredItem};
 use crate::error::{Error, Result};
 use crate::item::{ContentHash, ItemId, Source, Status};
 use crate::library::refresh::Tell;
@@ -60,7 +60,7 @@ impl Library {
     pub(in crate::library) fn roots_away(&self) -> Result<Vec<(PathBuf, u64)>> {
         let view = self.catalog.view();
         let mut away = Vec::new();
-        for root in view.roots()? {
+        for Root { path: root, .. } in view.roots()? {
             let n_items = if is_away(&root) { view.n_items_under(&root)? } else { 0 };
             if n_items > 0 {
                 away.push((root, n_items));

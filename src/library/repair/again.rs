@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::{FindingKind, Mending};
-use crate::catalog::{MAX_BATCH_ROWS, StoredItem, UNREAD};
+use crate::catalog::{MAX_BATCH_ROWS, Root, StoredItem, UNREAD};
 use crate::error::{Error, Result};
 use crate::item::{ItemId, Source};
 use crate::library::fill::{Fill, LeftOut};
@@ -92,7 +92,7 @@ impl Mending<'_> {
 
     /// Reads what is new below the roots: where a path was damaged, its file is new, and known by its content.
     fn read_new(&mut self) -> Result<()> {
-        for root in self.library.catalog.view().roots()? {
+        for Root { path: root, .. } in self.library.catalog.view().roots()? {
             let view = self.library.catalog.view();
             let (options, mut report) = (IndexOptions::default(), Report::default());
             let looked = roots::look(view, &[root], &options, &mut report, &mut *self.progress);

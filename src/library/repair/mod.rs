@@ -62,7 +62,7 @@ impl Library {
     /// As [`Library::create_or_open`]; [`crate::Error::NoLibrary`].
     pub fn open_for_repair(dir: &Path, options: LibraryOptions) -> Result<Self> {
         // Opened for reading first, so that no library is made where there is none.
-        drop(Self::open(dir)?);
+        drop(Self::open_with(dir, options)?);
         Self::create_or_open(dir, options)
     }
 

@@ -318,6 +318,7 @@ fn a_jpeg_says_when_where_and_with_what() {
         camera: Some("Acme Model 1".into()),
         latitude: Some(47.5),
         longitude: Some(-8.25),
+        color_profile: None,
     };
     assert_eq!((found.facts, found.truncated), (facts, None));
     // Turned clockwise, left is on top.

@@ -43,6 +43,9 @@ struct HitLine<'a> {
     height: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     taken_at: Option<&'a str>,
+    /// The name of its ICC profile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    color_profile: Option<&'a str>,
     #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     metadata: &'a mmsearch::Metadata,
     /// Other images that are nearly the same.
@@ -112,6 +115,7 @@ fn hit_line<'a>(entry: &'a Entry<'_>) -> HitLine<'a> {
         width: facts.map(|facts| facts.width),
         height: facts.map(|facts| facts.height),
         taken_at: facts.and_then(|facts| facts.taken_at.as_deref()),
+        color_profile: facts.and_then(|facts| facts.color_profile.as_deref()),
         metadata: &item.metadata,
         duplicates: entry.duplicates().iter().map(image_line).collect(),
         next: entry.next.map(|next| next.to_string()),
