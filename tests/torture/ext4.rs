@@ -90,7 +90,7 @@ fn losses(n_cuts: u64, nosync: Option<&'static str>) -> Option<Vec<String>> {
         trial.reset();
         succeed(Command::new("sync").arg("-f").arg(disk.point()));
         let at = 1 + random.below(trial.n_calls);
-        let fault = Fault { at, action: "stop", nosync, ..Fault::default() };
+        let fault = Fault { at, action: "stop", nosync, ..Fault::NONE };
         let mut command = trial.command();
         trial.watch.arm(&mut command, &trial.site.library, fault);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -16,7 +16,7 @@ fn killed_at_calls(verb: Verb, n_wanted: u64) {
     let trial = Trial::new(&place, verb);
     let mut n_killed = 0;
     for at in places(trial.n_calls, n_wanted, &mut Random::new(verb as u64)) {
-        let (ended, report) = trial.run(Fault { at, action: "kill", ..Fault::default() });
+        let (ended, report) = trial.run(Fault { at, action: "kill", ..Fault::NONE });
         let context =
             format!("{verb:?}, killed at call {at} of {} ({})", trial.n_calls, report.fired);
         if report.n_fired > 0 {
@@ -66,7 +66,7 @@ fn who_reports_too_early_loses_something() {
         trial.reset();
         let mut command = child::command("hasty", &trial.site);
         let at = 1 + random.below(trial.n_calls);
-        let fault = Fault { at, action: "kill", ..Fault::default() };
+        let fault = Fault { at, action: "kill", ..Fault::NONE };
         trial.watch.arm(&mut command, &trial.site.library, fault);
         losses.extend(trial.sound(&ended(&mut command)).err());
         trial.completes("hasty");
@@ -122,7 +122,7 @@ fn readers_outlive_writers() {
     let watch = crate::faults::Watch::new();
     for round in 0..times(4, 20) {
         let mut command = site.program(&["index", "--json", "photos", "photos/long.tar"]);
-        let fault = Fault { at: trial_calls * (round + 1), action: "kill", ..Fault::default() };
+        let fault = Fault { at: trial_calls * (round + 1), action: "kill", ..Fault::NONE };
         watch.arm(&mut command, &site.library, fault);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let mut n_answered = 0;
