@@ -14,6 +14,8 @@ mod containers;
 mod descriptions;
 mod embeddings;
 mod functions;
+#[cfg(fuzzing)]
+mod fuzzing;
 mod items;
 mod lacking;
 mod migrate;
@@ -39,6 +41,8 @@ pub(crate) use batch::Batch;
 pub(crate) use containers::{Container, ContainerKind};
 pub(crate) use descriptions::DescriptionOrigin;
 pub(crate) use embeddings::StoredEmbedding;
+#[cfg(fuzzing)]
+pub use fuzzing::read_rows;
 pub(crate) use items::StoredItem;
 pub(crate) use lacking::Lacking;
 pub(crate) use spaces::StoredSpace;

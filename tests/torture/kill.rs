@@ -62,10 +62,17 @@ fn who_reports_too_early_loses_something() {
     let trial = Trial::new(&place, Verb::Index);
     let mut losses = Vec::new();
     let mut random = Random::new(50);
+    // Where batches of pictures are written.
+    let calls = trial.run(Fault::NONE).1.calls;
+    let to_log = calls
+        .iter()
+        .enumerate()
+        .filter(|(_, call)| call.starts_with("w ") && call.ends_with("-wal"));
+    let to_log: Vec<u64> = to_log.map(|(i, _)| i as u64 + 1).collect();
     for _ in 0..times(10, 30) {
         trial.reset();
         let mut command = child::command("hasty", &trial.site);
-        let at = 1 + random.below(trial.n_calls);
+        let at = to_log[random.below(to_log.len() as u64 / 2) as usize];
         let fault = Fault { at, action: "kill", ..Fault::NONE };
         trial.watch.arm(&mut command, &trial.site.library, fault);
         losses.extend(trial.sound(&ended(&mut command)).err());
