@@ -64,6 +64,15 @@ pub mod media;
 #[cfg(feature = "torch")]
 pub mod train;
 
+/// What the fuzz targets (`fuzz/`) reach beside what everybody does; it is there for them only.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::catalog::read_rows;
+    pub use crate::index::rehashed;
+    pub use crate::media::words_of;
+}
+
 pub use condition::Condition;
 pub use embedding::Embedding;
 pub use error::{Error, ErrorKind, Result};

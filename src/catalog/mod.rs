@@ -16,6 +16,8 @@ mod damage;
 mod descriptions;
 mod embeddings;
 mod functions;
+#[cfg(fuzzing)]
+mod fuzzing;
 mod items;
 mod lacking;
 mod medium;
@@ -46,6 +48,8 @@ pub(crate) use containers::{Container, ContainerKind, Root};
 pub(crate) use damage::{DamagedNote, UNREAD};
 pub(crate) use descriptions::DescriptionOrigin;
 pub(crate) use embeddings::StoredEmbedding;
+#[cfg(fuzzing)]
+pub use fuzzing::read_rows;
 pub(crate) use items::StoredItem;
 pub(crate) use lacking::Lacking;
 pub(crate) use spaces::StoredSpace;

@@ -33,6 +33,9 @@ pub use build::{BuildOptions, OnProgress};
 pub use exact::scan;
 pub use node_set::Filter;
 pub use plan::{GRAPH_THRESHOLD, Plan};
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use snapshot::rehashed;
 pub use snapshot::{Answer, SearchOptions, Snapshot, SnapshotDraft, SnapshotMeta};
 pub use tuning::{Beam, Beams, Tuning};
 

@@ -62,6 +62,13 @@ impl Default for Limits {
     }
 }
 
+/// What an XMP packet and IPTC records say, for the fuzz target of both.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub fn words_of(xmp: Option<&[u8]>, iptc: Option<&[u8]>) -> Words {
+    Words::read(xmp, iptc, None)
+}
+
 /// Ends the reason of a damage that hides everything behind it.
 pub(crate) const NOT_READ_ON: &str = "; what follows was not read";
 

@@ -7,18 +7,15 @@ use crate::scene::{self, Ended, Site, ended};
 use crate::verbs::{Trial, VERBS, Verb};
 
 /// A full disk refuses everything that needs room from then on.
-const FULL: Fault =
-    Fault { kinds: Some("owm"), at: 0, action: "fail-on", errno: ENOSPC, nosync: None };
+const FULL: Fault = Fault { kinds: Some("owm"), action: "fail-on", errno: ENOSPC, ..Fault::NONE };
 /// A bad disk refuses once.
-const BAD: Fault =
-    Fault { kinds: Some("owsrutm"), at: 0, action: "fail", errno: EIO, nosync: None };
+const BAD: Fault = Fault { kinds: Some("owsrutm"), action: "fail", errno: EIO, ..Fault::NONE };
 /// A disk that cannot be read refuses once.
-const UNREADABLE: Fault =
-    Fault { kinds: Some("Op"), at: 0, action: "fail", errno: EIO, nosync: None };
+const UNREADABLE: Fault = Fault { kinds: Some("Op"), action: "fail", errno: EIO, ..Fault::NONE };
 const EXHAUSTED: Fault =
-    Fault { kinds: Some("oO"), at: 0, action: "fail-on", errno: EMFILE, nosync: None };
+    Fault { kinds: Some("oO"), action: "fail-on", errno: EMFILE, ..Fault::NONE };
 /// Not an error: a write that must be gone on with.
-const SHORT: Fault = Fault { kinds: Some("w"), at: 0, action: "short", errno: 0, nosync: None };
+const SHORT: Fault = Fault { kinds: Some("w"), action: "short", ..Fault::NONE };
 
 /// How runs with a fault ended: with an error, and well all the same.
 #[derive(Debug, Default)]

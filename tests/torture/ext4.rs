@@ -89,8 +89,12 @@ fn losses(n_cuts: u64, nosync: Option<&'static str>) -> Option<Vec<String>> {
         let trial = Trial::at(site, verb);
         trial.reset();
         succeed(Command::new("sync").arg("-f").arg(disk.point()));
-        let at = 1 + random.below(trial.n_calls);
-        let fault = Fault { at, action: "stop", nosync, ..Fault::default() };
+        let at = match nosync {
+            None => 1 + random.below(trial.n_calls),
+            // After the first batch, and before the log is moved into the database.
+            Some(_) => trial.n_calls / 4 + random.below(trial.n_calls / 2),
+        };
+        let fault = Fault { at, action: "stop", nosync, ..Fault::NONE };
         let mut command = trial.command();
         trial.watch.arm(&mut command, &trial.site.library, fault);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

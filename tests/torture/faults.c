@@ -8,8 +8,8 @@
  *                 o creating a file   w write   s sync   r rename   u unlink   t truncate   m mkdir
  *                 and, only by name: O opening without creating, p reading
  *   FAULT_AT      the number of the call, from 1, at which
- *   FAULT_DO      this is done: kill (before the call), kill-after, stop (SIGSTOP), fail, fail-on (it and all that
- *                 follow), short (half of a write)
+ *   FAULT_DO      this is done, before the call: kill, stop (SIGSTOP), fail, fail-on (it and all that follow), short
+ *                 (half of a write)
  *   FAULT_ERRNO   what failing says
  *   FAULT_NOSYNC  syncing files whose names end so is claimed and not done
  *   FAULT_STATFS  the type of file system that the library claims to be on
@@ -60,7 +60,7 @@ struct names {
     int n;
 };
 
-enum verdict { PASS, FAIL, SHORT, KILL_AFTER };
+enum verdict { PASS, FAIL, SHORT };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const char *dir, *kinds, *action, *nosync, *shadow;
@@ -235,7 +235,6 @@ static enum verdict judge(char kind, const char *path) {
     if (at == 0 || (goes_on ? n < at : n != at)) return PASS;
     if (report->n_fired++ == 0) snprintf(report->fired, sizeof report->fired, "%c %s", kind, path);
     if (strcmp(action, "kill") == 0) die();
-    if (strcmp(action, "kill-after") == 0) return KILL_AFTER;
     if (strcmp(action, "stop") == 0) syscall(SYS_kill, getpid(), SIGSTOP);
     if (strcmp(action, "fail") == 0 || goes_on) return FAIL;
     if (strcmp(action, "short") == 0) return SHORT;
@@ -255,7 +254,6 @@ static long failed(void) {
         long result_ = verdict_ == FAIL ? failed() : (long)(call);               \
         int errno_ = errno;                                                      \
         if (result_ >= 0 && shadow && is_ours(path)) { effect; }                 \
-        if (verdict_ == KILL_AFTER) die();                                       \
         pthread_mutex_unlock(&lock);                                             \
         errno = errno_;                                                          \
         result_;                                                                 \
@@ -269,7 +267,6 @@ static long failed(void) {
         size_t LENGTH = verdict_ == SHORT && (length) > 1 ? (length) / 2 : (length); \
         long result_ = verdict_ == FAIL ? failed() : (long)(half);               \
         int errno_ = errno;                                                      \
-        if (verdict_ == KILL_AFTER) die();                                       \
         pthread_mutex_unlock(&lock);                                             \
         errno = errno_;                                                          \
         result_;                                                                 \
@@ -417,6 +414,12 @@ int connect(int fd, const struct sockaddr *address, socklen_t n) {
     return (int)syscall(SYS_connect, fd, address, n);
 }
 
+/* Whether a path is where the library lies, or above: a place is asked for before there is a library. */
+static int is_on_the_way(const char *path) {
+    size_t n = path ? strlen(path) : 0;
+    return is_ours(path) || (dir && n && strncmp(dir, path, n) == 0 && (dir[n] == '/' || path[n - 1] == '/'));
+}
+
 int fstatfs(int fd, struct statfs *buffer) {
     int result = (int)syscall(SYS_fstatfs, fd, buffer);
     if (result == 0 && fs_type && path_of(fd)) buffer->f_type = fs_type;
@@ -425,7 +428,7 @@ int fstatfs(int fd, struct statfs *buffer) {
 
 int statfs(const char *path, struct statfs *buffer) {
     int result = (int)syscall(SYS_statfs, path, buffer);
-    if (result == 0 && fs_type && is_ours(path)) buffer->f_type = fs_type;
+    if (result == 0 && fs_type && is_on_the_way(path)) buffer->f_type = fs_type;
     return result;
 }
 

@@ -15,7 +15,7 @@ pub(crate) const EIO: i32 = 5;
 pub(crate) const EMFILE: i32 = 24;
 
 /// What is done to a program, at which of its calls.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault {
     /// Kinds of calls that are counted; all that change something if it is `None`.
     pub(crate) kinds: Option<&'static str>,
@@ -26,6 +26,14 @@ pub(crate) struct Fault {
     pub(crate) errno: i32,
     /// Files whose names end so are never synced, though the program believes it.
     pub(crate) nosync: Option<&'static str>,
+    /// The file system that the library claims to be on, by its number; the real one if it is 0.
+    pub(crate) fs_type: u32,
+}
+
+impl Fault {
+    /// Calls are counted, and nothing is done to them.
+    pub(crate) const NONE: Self =
+        Self { kinds: None, at: 0, action: "", errno: 0, nosync: None, fs_type: 0 };
 }
 
 /// A directory that notes what a program does.
@@ -59,6 +67,7 @@ impl Watch {
         command.env("FAULT_REPORT", report).env("FAULT_LOG", log);
         command.env("FAULT_AT", fault.at.to_string()).env("FAULT_DO", fault.action);
         command.env("FAULT_ERRNO", fault.errno.to_string());
+        command.env("FAULT_STATFS", fault.fs_type.to_string());
         command.envs(fault.kinds.map(|kinds| ("FAULT_KINDS", kinds)));
         command.envs(fault.nosync.map(|names| ("FAULT_NOSYNC", names)));
     }

@@ -19,11 +19,11 @@ fn no_room_for_a_snapshot_leaves_the_old_one() {
     let old = snapshot(&trial.site);
     assert_eq!(old.0, "current");
     let kinds = Some("ow");
-    let (_, report) = trial.run(Fault { kinds, ..Fault::default() });
+    let (_, report) = trial.run(Fault { kinds, ..Fault::NONE });
     let first = report.calls.iter().position(|call| call.contains("snapshot-")).unwrap();
     for later in [0, 1, 3] {
         let at = (first + later) as u64 + 1;
-        let fault = Fault { kinds, at, action: "fail-on", errno: ENOSPC, ..Fault::default() };
+        let fault = Fault { kinds, at, action: "fail-on", errno: ENOSPC, ..Fault::NONE };
         let (ended, report) = trial.run(fault);
         assert!(
             ended.code == Some(5) && report.fired.contains("snapshot-"),

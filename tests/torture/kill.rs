@@ -16,7 +16,7 @@ fn killed_at_calls(verb: Verb, n_wanted: u64) {
     let trial = Trial::new(&place, verb);
     let mut n_killed = 0;
     for at in places(trial.n_calls, n_wanted, &mut Random::new(verb as u64)) {
-        let (ended, report) = trial.run(Fault { at, action: "kill", ..Fault::default() });
+        let (ended, report) = trial.run(Fault { at, action: "kill", ..Fault::NONE });
         let context =
             format!("{verb:?}, killed at call {at} of {} ({})", trial.n_calls, report.fired);
         if report.n_fired > 0 {
@@ -62,11 +62,18 @@ fn who_reports_too_early_loses_something() {
     let trial = Trial::new(&place, Verb::Index);
     let mut losses = Vec::new();
     let mut random = Random::new(50);
+    // Where batches of pictures are written.
+    let calls = trial.run(Fault::NONE).1.calls;
+    let to_log = calls
+        .iter()
+        .enumerate()
+        .filter(|(_, call)| call.starts_with("w ") && call.ends_with("-wal"));
+    let to_log: Vec<u64> = to_log.map(|(i, _)| i as u64 + 1).collect();
     for _ in 0..times(10, 30) {
         trial.reset();
         let mut command = child::command("hasty", &trial.site);
-        let at = 1 + random.below(trial.n_calls);
-        let fault = Fault { at, action: "kill", ..Fault::default() };
+        let at = to_log[random.below(to_log.len() as u64 / 2) as usize];
+        let fault = Fault { at, action: "kill", ..Fault::NONE };
         trial.watch.arm(&mut command, &trial.site.library, fault);
         losses.extend(trial.sound(&ended(&mut command)).err());
         trial.completes("hasty");
@@ -122,7 +129,7 @@ fn readers_outlive_writers() {
     let watch = crate::faults::Watch::new();
     for round in 0..times(4, 20) {
         let mut command = site.program(&["index", "--json", "photos", "photos/long.tar"]);
-        let fault = Fault { at: trial_calls * (round + 1), action: "kill", ..Fault::default() };
+        let fault = Fault { at: trial_calls * (round + 1), action: "kill", ..Fault::NONE };
         watch.arm(&mut command, &site.library, fault);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let mut n_answered = 0;

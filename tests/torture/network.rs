@@ -22,14 +22,14 @@ fn only_pull_connects() {
         &["model", "list", "--available"],
     ] {
         let mut command = site.program(arguments);
-        watch.arm(&mut command, &site.library, Fault::default());
+        watch.arm(&mut command, &site.library, Fault::NONE);
         let ended = ended(&mut command);
         assert!(matches!(ended.code, Some(0 | 1)), "{arguments:?}: {ended:?}");
         assert_eq!(watch.report().n_connects, 0, "{arguments:?}");
     }
     let mut pull = site.program(&["model", "pull", "owner/name"]);
     pull.env("HF_ENDPOINT", "http://127.0.0.1:1").env("HF_HOME", place.root().join("hub"));
-    watch.arm(&mut pull, &site.library, Fault::default());
+    watch.arm(&mut pull, &site.library, Fault::NONE);
     let ended = ended(&mut pull);
     assert!(watch.report().n_connects > 0, "the control: {ended:?}");
 }

@@ -22,7 +22,7 @@ fn losses(trial: &Trial<'_>, n_wanted: u64, nosync: Option<&'static str>) -> (u6
     let (mut n_cuts, mut losses, mut random) = (0, Vec::new(), Random::new(80));
     for at in places(trial.n_calls, n_wanted, &mut random) {
         for left in LEFT {
-            let fault = Fault { at, action: "kill", nosync, ..Fault::default() };
+            let fault = Fault { at, action: "kill", nosync, ..Fault::NONE };
             let ended = powerless(trial, fault, left, &mut random);
             let context =
                 format!("{:?}, seed {}, power cut at call {at}, {left:?}", trial.verb, seed());
@@ -75,7 +75,7 @@ fn power_cuts_after_the_end_change_nothing() {
     let mut random = Random::new(90);
     for verb in VERBS {
         let trial = Trial::new(&place, verb);
-        let ended = powerless(&trial, Fault::default(), Left::Nothing, &mut random);
+        let ended = powerless(&trial, Fault::NONE, Left::Nothing, &mut random);
         assert_eq!(ended.code, Some(0), "{ended:?}");
         assert_eq!(trial.state(), trial.whole, "{verb:?}");
         trial.site.is_well();

@@ -90,7 +90,7 @@ fn a_writer_that_is_stuck_keeps_nobody_from_reading() {
         site.program(&INDEX),
         &watch,
         &site,
-        Fault { kinds: Some("w"), at: 60, ..Fault::default() },
+        Fault { kinds: Some("w"), at: 60, ..Fault::NONE },
     );
     assert!(watch.report().fired.ends_with("catalog.db-wal"), "{:?}", watch.report().fired);
     let now = site.hits(site.program(&[])).unwrap();
@@ -120,12 +120,11 @@ fn a_reader_that_is_stuck_keeps_nobody_from_writing() {
     let query = || site.program(&["query", "--text", "green", "--to", "any"]);
     let (watch, kinds) = (Watch::new(), Some("p"));
     let mut whole = query();
-    watch.arm(&mut whole, &site.library, Fault { kinds, ..Fault::default() });
+    watch.arm(&mut whole, &site.library, Fault { kinds, ..Fault::NONE });
     assert_eq!(scene::ended(&mut whole).code, Some(0));
     let calls = watch.report().calls;
     let last = calls.iter().rposition(|call| call.ends_with("catalog.db")).unwrap() as u64;
-    let reader =
-        Stuck::at(query(), &watch, &site, Fault { kinds, at: last + 1, ..Fault::default() });
+    let reader = Stuck::at(query(), &watch, &site, Fault { kinds, at: last + 1, ..Fault::NONE });
     let writer = site.run(&INDEX);
     assert_eq!(writer.code, Some(0), "{writer:?}");
     assert_eq!(site.hits(site.program(&[])).unwrap().len(), 116, "others see what is new");

@@ -76,7 +76,7 @@ impl<'a> Trial<'a> {
         let status = Value::Null;
         let whole = State { hits: None, status };
         let mut trial = Self { site, verb, whole, n_calls: 0, watch: Watch::new(), template };
-        let (ended, report) = trial.run(Fault::default());
+        let (ended, report) = trial.run(Fault::NONE);
         assert_eq!(ended.code, Some(0), "{ended:?}");
         trial.n_calls = report.n_calls;
         trial.whole = trial.state();

@@ -7,6 +7,8 @@
 mod check;
 mod draft;
 mod format;
+#[cfg(fuzzing)]
+mod fuzzing;
 mod map;
 #[cfg(test)]
 mod tests;
@@ -18,6 +20,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 pub use draft::SnapshotDraft;
+#[cfg(fuzzing)]
+pub use fuzzing::rehashed;
 
 use self::format::{Header, Kind, Section};
 use self::map::Map;
