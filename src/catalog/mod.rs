@@ -106,6 +106,14 @@ impl Catalog {
         Batch::new(transaction, &self.path)
     }
 
+    /// Writes the database anew, without anything that is no part of it any more.
+    ///
+    /// `secure_delete` overwrites what is deleted where it is, but not the copies that SQLite leaves in the free space of pages
+    /// when it moves rows about: of a few hundred rows that were deleted, some could still be read there.
+    pub(crate) fn pack(&self) -> Result<()> {
+        self.connection.execute_batch("VACUUM").map_err(sql(&self.path, "pack"))
+    }
+
     /// Moves the write-ahead log into the database and empties it, so that what was deleted is in neither.
     ///
     /// False if somebody else reads an older state, for which the log is still needed. It is emptied by the next writer, or

@@ -8,6 +8,8 @@
 #![allow(clippy::cloned_ref_to_slice_refs, reason = "a list of one root reads best as a list")]
 
 mod app;
+mod backup;
+mod changes;
 #[path = "../common/mod.rs"]
 mod common;
 mod containers;
@@ -15,7 +17,9 @@ mod embedded;
 mod encoders;
 mod file_words;
 mod files;
+mod forget;
 mod lookalikes;
+mod model;
 mod pages;
 mod reindex;
 mod search;
