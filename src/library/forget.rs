@@ -80,7 +80,7 @@ impl Library {
     /// Takes room for a second catalog; without it, what is forgotten is forgotten all the same.
     fn pack(&mut self) -> Result<()> {
         match self.catalog.pack() {
-            Err(Error::Catalog { path, reason, corrupt: false, .. }) => {
+            Err(Error::Catalog { path, reason, .. }) => {
                 self.warnings.push(format!(
                     "traces of what was forgotten may be left in {} until `mmsearch forget` can write it anew: {reason}",
                     path.display()

@@ -43,10 +43,7 @@ fn traces(library: &Path, items: &[i64]) -> Traces {
 fn traces_of(connection: &Connection, id: i64) -> Vec<(Vec<u8>, String)> {
     let mut traces = Vec::new();
     let queries = [
-        (
-            "the path",
-            "SELECT container FROM items WHERE id = ?1 AND source_kind IN ('file', 'tar')",
-        ),
+        ("the path", "SELECT container FROM items WHERE id = ?1 AND source_kind = 'file'"),
         ("the member", "SELECT member FROM items WHERE id = ?1 AND source_kind = 'tar'"),
         ("the hash", "SELECT content_hash FROM items WHERE id = ?1"),
         ("the text", "SELECT CAST(text AS BLOB) FROM items WHERE id = ?1"),
@@ -60,9 +57,14 @@ fn traces_of(connection: &Connection, id: i64) -> Vec<(Vec<u8>, String)> {
     for (what, query) in queries {
         let mut statement = connection.prepare(query).unwrap();
         let found = statement.query_map([id], |row| row.get::<_, Option<Vec<u8>>>(0)).unwrap();
-        for bytes in found.map(Result::unwrap).flatten().filter(|bytes| bytes.len() >= 8) {
-            let n = traces.len();
-            traces.push((bytes, format!("{what} of item {id}, trace {n}")));
+        for bytes in found.map(Result::unwrap).flatten() {
+            // Words stand in their index too, which has no whole texts.
+            let words = bytes.split(|byte| !byte.is_ascii_alphanumeric()).map(<[u8]>::to_vec);
+            let words: Vec<Vec<u8>> = words.filter(|_| bytes.is_ascii()).collect();
+            for trace in words.into_iter().chain([bytes]).filter(|trace| trace.len() >= 8) {
+                let n = traces.len();
+                traces.push((trace, format!("{what} of item {id}, trace {n}")));
+            }
         }
     }
     traces
@@ -122,13 +124,13 @@ fn full_place(n_files: u32) -> Place {
     let colours = [RED, GREEN, BLUE];
     let mut rows = String::new();
     for n in 0..n_files {
-        let name = format!("album-{}/holiday-{n:05}.png", n % 7);
+        let name = format!("album-{}/holiday{n:05}.png", n % 7);
         place.write(&name, png(colours[n as usize % 3], n));
         place.write(&format!("{name}.txt"), format!("description{n:05} of it"));
         rows +=
             &format!("{{\"image\": \"{name}\", \"caption\": \"caption{n:05} says something\"}}\n");
     }
-    let said = Said { xmp: (&["keyword-in-it"], "description-in-it"), iptc: &[] };
+    let said = Said { xmp: (&["keyword-in-it"], "sunbathing together"), iptc: &[] };
     place.write("said.jpg", jpeg_saying(RED, &said));
     place.write("captions.jsonl", rows);
     let member = |n: u32| (format!("member-{n:05}.png"), png(GREEN, 1 << 20 | n));
