@@ -121,6 +121,21 @@ impl Catalog {
         Batch::new(transaction, &self.path)
     }
 
+    /// Writes the database anew, without anything that is no part of it any more.
+    ///
+    /// `secure_delete` overwrites what is deleted where it is, but not the copies that SQLite leaves in the free space of pages
+    /// when it moves rows about: of a few hundred rows that were deleted, some could still be read there. Nor does FTS5 forget
+    /// the words by which it finds the pages of its index, so that is made anew too.
+    pub(crate) fn pack(&self) -> Result<()> {
+        self.connection
+            .execute_batch(
+                "INSERT INTO image_words (image_words) VALUES ('rebuild');
+                 INSERT INTO text_words (text_words) VALUES ('rebuild');
+                 VACUUM",
+            )
+            .map_err(sql(&self.path, "pack"))
+    }
+
     /// Moves the write-ahead log into the database and empties it, so that what was deleted is in neither.
     ///
     /// False if somebody else reads an older state, for which the log is still needed. It is emptied by the next writer, or

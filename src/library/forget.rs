@@ -35,7 +35,8 @@ impl Library {
     /// Takes items out, with the texts that describe them. What is still on the disk comes back at the next
     /// [`Library::index`] of its root.
     ///
-    /// Afterwards neither the catalog, nor its log, nor a snapshot holds what was taken out.
+    /// Afterwards neither the catalog, nor its log, nor a snapshot holds what was taken out, for which the catalog is written
+    /// anew. Where that cannot be, as while somebody else reads an older state, a warning says so.
     ///
     /// # Errors
     /// [`Error::NotFound`] if a selector selects nothing; what came before it is forgotten all the same.
@@ -63,6 +64,9 @@ impl Library {
         }
         // The snapshot of a reindexing that was interrupted is no one's, but holds what was forgotten.
         self.snapshots.tidy()?;
+        if forgotten != Forgotten::default() {
+            self.pack()?;
+        }
         if !self.catalog.checkpoint()? {
             let log = self.catalog.path().with_extension("db-wal");
             self.warnings.push(format!(
@@ -71,6 +75,20 @@ impl Library {
             ));
         }
         outcome.map(|()| forgotten)
+    }
+
+    /// Takes room for a second catalog; without it, what is forgotten is forgotten all the same.
+    fn pack(&mut self) -> Result<()> {
+        match self.catalog.pack() {
+            Err(Error::Catalog { path, reason, .. }) => {
+                self.warnings.push(format!(
+                    "traces of what was forgotten may be left in {} until `mmsearch forget` can write it anew: {reason}",
+                    path.display()
+                ));
+                Ok(())
+            }
+            packed => packed,
+        }
     }
 
     fn forget_path(&mut self, path: &Path) -> Result<Forgotten> {

@@ -8,7 +8,9 @@
 #![allow(clippy::cloned_ref_to_slice_refs, reason = "a list of one root reads best as a list")]
 
 mod app;
+mod backup;
 mod catalog_flips;
+mod changes;
 #[path = "../common/mod.rs"]
 mod common;
 mod containers;
@@ -18,7 +20,9 @@ mod encoders;
 mod file_words;
 mod files;
 mod flips;
+mod forget;
 mod lookalikes;
+mod model;
 mod old_catalogs;
 mod pages;
 mod reindex;
