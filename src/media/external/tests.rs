@@ -86,8 +86,8 @@ fn it_is_told_nothing_but_the_picture() {
         test "$(ls -ld . | cut -c 1-10)" = drwx------ || exit 3
         test "$HOME" = "$PWD" && test "$TMPDIR" = "$PWD" || exit 4
         test -z "$CARGO_MANIFEST_DIR" || exit 5
-        test "$(ulimit -c)" = 0 || exit 6
-        test "$(ulimit -v)" != unlimited || exit 7
+        test "$(ulimit -c) $(ulimit -t) $(ulimit -f)" = "0 30 196" || exit 6
+        test "$(ulimit -v)" = 1048591 || exit 7
         cp "$good" "$2""#;
     assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some(), "control");
     assert_eq!(outcome(script, "").map(|found| found.facts.width), Ok(4));
@@ -115,20 +115,11 @@ fn whatever_it_does_costs_one_picture() {
         ("while :; do :; done", "the external decoder x took longer than 0.5 s"),
         ("sleep 1000", "the external decoder x took longer than 0.5 s"),
         ("trap '' TERM INT HUP\nsleep 1000 & wait", "took longer than 0.5 s"),
-        ("ulimit -v 2000; exec cat /dev/null > \"$2\"", ""),
     ] {
         let reason = reason(script);
         assert!(reason.contains(expected), "{script}: {reason}");
         assert!(!lacks_decoder(&reason), "{script}: {reason}");
     }
-}
-
-#[test]
-fn its_memory_is_bounded() {
-    // `tail` keeps its last line, and that has no end here.
-    let script = |limit: &str| format!("{limit}\nexec tail -n 1 /dev/zero");
-    let found = reason(&script("ulimit -v 20000"));
-    assert!(found.contains("failed (exit status: 1)"), "{found}");
 }
 
 #[test]
