@@ -204,6 +204,56 @@ fn facts_come_from_the_file_and_pixels_from_the_program() {
     assert_eq!(found.facts.camera.as_deref(), Some("Other"));
 }
 
+/// A HEIC without a picture, whose only item is an EXIF block.
+fn heic_with_exif(block: &[u8]) -> Vec<u8> {
+    let container = |name: &[u8; 4], body: &[&[u8]]| {
+        let body = body.concat();
+        [&(body.len() as u32 + 8).to_be_bytes()[..], name, &body].concat()
+    };
+    let plain = [0; 4];
+    let entry = container(b"infe", &[&[2, 0, 0, 0], &[0, 1, 0, 0], b"Exif\0"]);
+    let items = container(b"iinf", &[&plain, &[0, 1], &entry]);
+    // Four bytes for each offset and length; one item, which lies in `idat` from its beginning to its end.
+    let one = [0, 1, 0, 1, 0, 1, 0, 0, 0, 1];
+    let places = container(b"iloc", &[&[1, 0, 0, 0], &[0x44, 0], &one, &[0; 8]]);
+    let content = container(b"idat", &[&plain, block]);
+    [
+        container(b"ftyp", &[b"heic", &plain, b"mif1heic"]),
+        container(b"meta", &[&plain, &items, &places, &content]),
+    ]
+    .concat()
+}
+
+#[test]
+fn a_heic_says_when_where_and_with_what() {
+    let exif = block::write(
+        &[(0x010F, block::Field::Ascii(b"Acme\0")), (0x0112, block::Field::Short(6))],
+        &[(0x9003, block::Field::Ascii(b"2024:05:31 18:02:11\0"))],
+        &[
+            (1, block::Field::Ascii(b"N\0")),
+            (2, block::Field::Rationals(&[(47, 1), (30, 1), (0, 1)])),
+            (3, block::Field::Ascii(b"W\0")),
+            (4, block::Field::Rationals(&[(8, 1), (15, 1), (0, 1)])),
+        ],
+    );
+    let bench = Bench::new(r#"cp "$good" "$2""#);
+    let heic = heic_with_exif(&exif);
+    let facts = bench.decode(&bench.decoder(""), "a.heic", &heic).unwrap().facts;
+    assert_eq!((facts.format.as_str(), facts.orientation), ("heic", 1));
+    assert_eq!(facts.camera.as_deref(), Some("Acme"));
+    assert_eq!(facts.taken_at.as_deref(), Some("2024-05-31T18:02:11"));
+    assert_eq!((facts.latitude, facts.longitude), (Some(47.5), Some(-8.25)));
+    // What is broken says nothing, and fails no picture.
+    for end in 0..heic.len() {
+        if let Some(cut) = heic.get(..end).filter(|cut| cut.len() >= HEIC.len()) {
+            ExifFacts::of_file(cut);
+        }
+    }
+    let cut = &heic[..heic.len() / 2];
+    let facts = bench.decode(&bench.decoder(""), "a.heic", cut).unwrap().facts;
+    assert_eq!((facts.format.as_str(), facts.camera), ("heic", None));
+}
+
 #[test]
 fn a_command_must_make_sense() {
     let new = |command: &str| ExternalDecoder::new(command, Path::new("/tmp"));
