@@ -160,6 +160,53 @@ fn what_is_no_model_is_refused_by_name() {
     }
 }
 
+/// A pipe is not waited at, an endless file not read to its end, and whatever may be a program is not run.
+#[test]
+fn traps_in_the_place_of_files_are_refused_at_once() {
+    for file in ["model.json", "tokenizer.json", "weights.safetensors"] {
+        let (_guard, dir) = copy();
+        fs::remove_file(dir.join(file)).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(dir.join(file)).status();
+        assert!(made.unwrap().success());
+        assert!(refusal(&dir).contains("it is not a regular file"), "{file}");
+        fs::remove_file(dir.join(file)).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", dir.join(file)).unwrap();
+        assert!(refusal(&dir).contains("it is not a regular file"), "{file}");
+        fs::remove_file(dir.join(file)).unwrap();
+        let sparse = fs::File::create(dir.join(file)).unwrap();
+        sparse.set_len(9 << 30).unwrap();
+        assert!(refusal(&dir).contains("it is larger than 8 GiB"), "{file}");
+    }
+    let (_guard, dir) = copy();
+    for name in ["model.pt", "model.ot", "script.ts", "weights.safetensors"] {
+        let path = dir.join(name);
+        if !path.exists() {
+            fs::write(&path, b"PK\x03\x04 code/__torch__.py").unwrap();
+        }
+        let before = fs::read_dir(&dir).unwrap().count();
+        assert!(refusal(&path).contains("only model directories with .safetensors"), "{name}");
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), before, "{name} wrote a file");
+    }
+}
+
+/// What the header of the weights says of itself is not believed.
+#[test]
+fn weights_with_a_header_that_lies_are_refused() {
+    let (_guard, dir) = copy();
+    let path = dir.join("weights.safetensors");
+    let whole = fs::read(&path).unwrap();
+    for length in [u64::MAX, 99 << 20, whole.len() as u64, 0] {
+        let mut lying = whole.clone();
+        lying[..8].copy_from_slice(&length.to_le_bytes());
+        fs::write(&path, lying).unwrap();
+        assert!(refusal(&dir).contains("not a safetensors file"), "{length}");
+    }
+    let nested = "[".repeat(100_000);
+    let deep = [&(nested.len() as u64).to_le_bytes()[..], nested.as_bytes()].concat();
+    fs::write(&path, deep).unwrap();
+    assert!(refusal(&dir).contains("not a safetensors file"));
+}
+
 #[test]
 fn truncated_weights_are_refused_wherever_they_end() {
     let (_guard, dir) = copy();

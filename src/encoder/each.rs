@@ -96,7 +96,7 @@ pub(crate) fn of_this_space(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::encoder::FakeEncoder;
+    use crate::encoder::{FakeEncoder, Fault};
 
     /// What becomes of inputs where the encoder fails on those above 9, on 99 for want of memory, and, where it is broken, on all.
     fn outcomes(inputs: &[i32], is_broken: bool) -> std::result::Result<Vec<bool>, String> {
@@ -137,5 +137,22 @@ mod tests {
         for inputs in [&[1, 99][..], &[99], &[10, 99]] {
             assert!(outcomes(inputs, false).unwrap_err().contains("out of memory"), "{inputs:?}");
         }
+    }
+    #[test]
+    fn what_is_no_embedding_costs_itself_and_moves_no_other() {
+        let texts = ["red", "magenta", "blue"];
+        let sound = FakeEncoder::default().encode_texts(&texts).unwrap();
+        for (name, fault) in Fault::ALL {
+            let mut faulty = FakeEncoder::default().with_fault(fault);
+            let outcomes = encode_each_text(&mut faulty, &texts).unwrap();
+            assert_eq!(outcomes.len(), 3, "{name}");
+            assert!(outcomes[1].is_err(), "{name}");
+            assert_eq!(
+                [&outcomes[0], &outcomes[2]],
+                [&Ok(sound[0].clone()), &Ok(sound[2].clone())]
+            );
+        }
+        let outcomes = encode_each_text(&mut FakeEncoder::default(), &texts).unwrap();
+        assert!(outcomes.iter().all(std::result::Result::is_ok), "the control");
     }
 }

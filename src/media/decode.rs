@@ -237,12 +237,17 @@ fn over_white(picture: DynamicImage) -> RgbImage {
         let (value, alpha) = (u32::from(value), u32::from(alpha));
         ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
     };
-    let mut rgb = Vec::with_capacity(width as usize * height as usize * 3);
-    rgb.extend(rgba.pixels().flat_map(|pixel| {
-        let [red, green, blue, alpha] = pixel.0;
-        [red, green, blue].map(|value| blend(value, alpha))
-    }));
-    RgbImage::from_raw(width, height, rgb).expect("three bytes were pushed for each pixel")
+    // In place, since a second copy could be as large as the limit allows.
+    let mut bytes = rgba.into_raw();
+    let n_pixels = bytes.len() / 4;
+    for pixel in 0..n_pixels {
+        let alpha = bytes[4 * pixel + 3];
+        for channel in 0..3 {
+            bytes[3 * pixel + channel] = blend(bytes[4 * pixel + channel], alpha);
+        }
+    }
+    bytes.truncate(3 * n_pixels);
+    RgbImage::from_raw(width, height, bytes).expect("three bytes are left of each pixel")
 }
 
 fn reason(error: &ImageError) -> String {
@@ -260,6 +265,8 @@ fn one_line(text: &str) -> String {
     first.chars().chain(chars).take(MAX_REASON_CHARS).collect()
 }
 
+#[cfg(test)]
+mod golden_tests;
 #[cfg(test)]
 pub(super) mod tests;
 #[cfg(test)]

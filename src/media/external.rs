@@ -4,6 +4,9 @@
 //! runs only where the user asks for it, has its time, memory and output bounded, and gives a file of a format that is
 //! decoded here, within the same limits as any other. Whatever becomes of it costs one picture.
 //!
+//! Which program decodes a picture is no part of a model's fingerprint: it is the reading machine's, like the pixels of a camera
+//! raw are its program's. Another program may give pixels that differ a little, and with them vectors.
+//!
 //! This bounds accidents, not malice: what takes such a program over may do what its user may. Who fears that wraps the command
 //! into a sandbox.
 

@@ -46,6 +46,11 @@ pub use walk::{Entry, Kind, Skipped, kind_of_name, no_decoder, root_path, walk};
 pub use words::Words;
 
 /// How much of one file is read and decoded at most.
+///
+/// Together they bound the memory that one picture takes: three times `max_file_bytes` (the file, and what decoders keep of it) and
+/// twelve bytes for each of `max_pixels` (the samples, and coefficients or a second copy of them until the picture is whole and
+/// upright). What a file claims is compared with them before that is allocated. As many pictures are decoded at once as there are
+/// processors, up to eight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Larger files and tar members are refused before they are read.

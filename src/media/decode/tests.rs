@@ -31,12 +31,12 @@ pub(in crate::media) fn noise(width: u32, height: u32) -> RgbImage {
     })
 }
 
-fn flat<P: Pixel>(pixel: P) -> ImageBuffer<P, Vec<P::Subpixel>> {
+pub(super) fn flat<P: Pixel>(pixel: P) -> ImageBuffer<P, Vec<P::Subpixel>> {
     ImageBuffer::from_pixel(16, 16, pixel)
 }
 
 /// The one colour of a flat picture.
-fn colour(bytes: &[u8]) -> [u8; 3] {
+pub(super) fn colour(bytes: &[u8]) -> [u8; 3] {
     let rgb = decoded(bytes).pixels.into_rgb();
     let first = [rgb[0], rgb[1], rgb[2]];
     assert!(rgb.chunks(3).all(|pixel| pixel == first), "not flat");
@@ -127,7 +127,7 @@ fn png(width: u32, height: u32, colour_kind: u8, chunks: &[Vec<u8>], rows: &[u8]
     parts.concat()
 }
 
-fn zlib(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn zlib(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::ZlibEncoder::new(vec![], flate2::Compression::fast());
     std::io::Write::write_all(&mut encoder, bytes).unwrap();
     encoder.finish().unwrap()
