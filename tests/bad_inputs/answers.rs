@@ -185,7 +185,7 @@ fn arguments_that_are_no_text_are_wrong_usage() {
 #[test]
 fn copies_hide_nothing() {
     let place = Place::new();
-    let options = LibraryOptions { graph_threshold: 100 };
+    let options = LibraryOptions { graph_threshold: 100, ..LibraryOptions::default() };
     let mut library = Library::create_or_open(&place.library(), options).unwrap();
     let encoder = FakeEncoder::default();
     let mut state = 1u64;

@@ -99,7 +99,7 @@ impl Fixture {
     fn new() -> Self {
         let place = Place::new();
         let mut random = Random(1);
-        let options = LibraryOptions { graph_threshold: 100 };
+        let options = LibraryOptions { graph_threshold: 100, ..LibraryOptions::default() };
         let mut library = Library::create_or_open(&place.library(), options).unwrap();
         let images = (0..N_IMAGES).map(|n| EmbeddedImage {
             name: n.to_string(),

@@ -154,7 +154,7 @@ fn filled(place: &Place, options: LibraryOptions) -> Library {
 #[test]
 fn nothing_of_what_is_forgotten_is_left() {
     let no_graph = LibraryOptions::default();
-    let with_graph = LibraryOptions { graph_threshold: 8 };
+    let with_graph = LibraryOptions { graph_threshold: 8, ..LibraryOptions::default() };
     for (n_files, options) in [(12, no_graph), (40, with_graph), (900, no_graph)] {
         let place = full_place(n_files);
         let mut library = filled(&place, options);
