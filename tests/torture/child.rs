@@ -25,7 +25,8 @@ pub(crate) fn command(what: &str, site: &Site<'_>) -> Command {
 fn child() {
     let Ok(what) = env::var("TORTURE_CHILD") else { return };
     let library = PathBuf::from(env::var_os("MMSEARCH_LIBRARY").unwrap());
-    let options = LibraryOptions { graph_threshold: if what == "graph" { 50, ..LibraryOptions::default() } else { 25_000 } };
+    let graph_threshold = if what == "graph" { 50 } else { 25_000 };
+    let options = LibraryOptions { graph_threshold, ..LibraryOptions::default() };
     let roots = ["photos".into(), "photos/long.tar".into()];
     let mut library =
         Library::create_or_open(&library, options).unwrap_or_else(|error| end(Err(error)));
