@@ -93,6 +93,7 @@ fn decode_within(
     // `DynamicImage::from_decoder` heeds no limit, and it is the only way that leaves room for orientation.
     let (width, height) = decoder.dimensions();
     check_size(width, height, decoder.total_bytes(), limits)?;
+    check_memory(width, height, decoder.total_bytes())?;
     let orientation = match turn {
         Turn::AsTheFileSays => decoder.orientation().unwrap_or(Orientation::NoTransforms),
         Turn::Not => Orientation::NoTransforms,
@@ -207,6 +208,17 @@ fn check_size(width: u32, height: u32, sample_bytes: u64, limits: &Limits) -> Re
         return Err(format!("too large: {sample_bytes} bytes of samples, the limit is {most}"));
     }
     Ok(())
+}
+
+/// Whether there is memory for the samples and for the picture. A decoder that finds out half way ends the program.
+fn check_memory(width: u32, height: u32, sample_bytes: u64) -> Result<(), String> {
+    let picture_bytes = u64::from(width) * u64::from(height) * 3;
+    let n_bytes = usize::try_from(sample_bytes.saturating_add(picture_bytes));
+    let mut room = Vec::<u8>::new();
+    let reserved = room.try_reserve_exact(n_bytes.unwrap_or(usize::MAX));
+    // Nobody writes into it, so the compiler would leave it out.
+    std::hint::black_box(&room);
+    reserved.map_err(|_| format!("not enough memory for its {width}×{height} pixels"))
 }
 
 fn exif_of(decoder: &mut impl ImageDecoder, format: ImageFormat, bytes: &[u8]) -> ExifFacts {

@@ -5,10 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use image::codecs::gif::GifEncoder;
 use image::codecs::png::PngEncoder;
-use image::{
-    DynamicImage, ExtendedColorType, Frame, ImageEncoder, ImageFormat, Luma, Rgb, RgbImage, Rgba,
-    RgbaImage,
-};
+use image::{DynamicImage, Frame, ImageEncoder, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 
 use crate::common::{Place, large_jpeg};
 
@@ -44,6 +41,15 @@ pub(crate) fn held(orientation: u8) -> Vec<u8> {
         };
         Rgb(if is_white { [255; 3] } else { [0; 3] })
     });
+    png_with(orientation, &stored.into())
+}
+
+/// A picture whose camera was held on its side.
+pub(crate) fn turned(picture: &DynamicImage) -> Vec<u8> {
+    png_with(6, picture)
+}
+
+fn png_with(orientation: u8, picture: &DynamicImage) -> Vec<u8> {
     // A directory of one field: tag 0x0112, a short.
     let exif = [
         b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".as_slice(),
@@ -52,7 +58,8 @@ pub(crate) fn held(orientation: u8) -> Vec<u8> {
     let mut png = Vec::new();
     let mut encoder = PngEncoder::new(&mut png);
     encoder.set_exif_metadata(exif.concat()).unwrap();
-    encoder.write_image(&stored, 16, 16, ExtendedColorType::Rgb8).unwrap();
+    let (width, height, colour) = (picture.width(), picture.height(), picture.color());
+    encoder.write_image(picture.as_bytes(), width, height, colour.into()).unwrap();
     png
 }
 
