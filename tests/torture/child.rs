@@ -53,7 +53,6 @@ fn end(outcome: Result<()>) -> ! {
     if let Err(error) = outcome {
         eprintln!("mmsearch: {error}");
     }
-    #[expect(clippy::exit, reason = "a child is a program")]
     std::process::exit(code)
 }
 

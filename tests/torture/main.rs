@@ -6,6 +6,12 @@
 //! `MMSEARCH_TORTURE_SEED` chooses the sample, and messages of failures name it.
 #![cfg(all(feature = "cli", not(feature = "torch"), target_os = "linux"))]
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "these are tests")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::exit,
+    reason = "its child is a program"
+)]
 
 #[path = "../common/mod.rs"]
 mod common;
