@@ -57,12 +57,12 @@ impl Library {
         options.write(true).create_new(true).mode(0o600);
         options.open(temporary).map_err(io_at("create", temporary))?;
         self.catalog.copy_to(temporary)?;
-        let n_items = Catalog::verify_copy(temporary).map_err(|error| match error {
-            Error::Corrupt { reason, .. } => {
+        let n_items = Catalog::verify_copy(temporary).map_err(|error| {
+            if let Error::Corrupt { reason, .. } = error {
                 let reason = format!("{reason}; nothing was backed up, run `mmsearch check`");
-                Error::Corrupt { path: self.catalog.path().into(), reason }
+                return Error::Corrupt { path: self.catalog.path().into(), reason };
             }
-            error => error,
+            error
         })?;
         let metadata = fs::metadata(temporary).map_err(io_at("look at", temporary))?;
         Ok(Backup { n_items, size_bytes: metadata.len() })

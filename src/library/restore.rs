@@ -93,14 +93,16 @@ fn copy_verified(backup: &Path, copy: &Path) -> Result<()> {
 
 fn name_backup(error: Error, backup: &Path) -> Error {
     let path = backup.to_path_buf();
-    match error {
-        Error::Corrupt { reason, .. } => Error::Corrupt { path, reason },
-        Error::NotACatalog { reason, .. } => Error::NotACatalog { path, reason },
-        Error::Catalog { action, reason, corrupt: true, .. } => {
-            Error::Catalog { path, action, reason, corrupt: true }
-        }
-        error => error,
+    if let Error::Corrupt { reason, .. } = error {
+        return Error::Corrupt { path, reason };
     }
+    if let Error::NotACatalog { reason, .. } = error {
+        return Error::NotACatalog { path, reason };
+    }
+    if let Error::Catalog { action, reason, corrupt: true, .. } = error {
+        return Error::Catalog { path, action, reason, corrupt: true };
+    }
+    error
 }
 
 /// The old library is whole until the renaming, and only slower to search before it: what is derived of it goes first, because

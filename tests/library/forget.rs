@@ -57,7 +57,7 @@ fn traces_of(connection: &Connection, id: i64) -> Vec<(Vec<u8>, String)> {
     for (what, query) in queries {
         let mut statement = connection.prepare(query).unwrap();
         let found = statement.query_map([id], |row| row.get::<_, Option<Vec<u8>>>(0)).unwrap();
-        for bytes in found.map(Result::unwrap).flatten() {
+        for bytes in found.filter_map(Result::unwrap) {
             // Words stand in their index too, which has no whole texts.
             let words = bytes.split(|byte| !byte.is_ascii_alphanumeric()).map(<[u8]>::to_vec);
             let words: Vec<Vec<u8>> = words.filter(|_| bytes.is_ascii()).collect();

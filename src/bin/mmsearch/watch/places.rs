@@ -210,7 +210,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("photos");
         let (signal, _signals) = std::sync::mpsc::sync_channel(1);
-        let mut places = Places::new(&[root.clone()], Path::new("/library"), signal).unwrap();
+        let mut places =
+            Places::new(std::slice::from_ref(&root), Path::new("/library"), signal).unwrap();
         let mut renew = || places.renew(|trouble| panic!("{trouble}"));
         assert!(!renew(), "it is not there");
         fs::create_dir(&root).unwrap();
