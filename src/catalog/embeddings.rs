@@ -63,7 +63,9 @@ impl View<'_> {
 
     /// Whether there is an embedding of this key, damaged or not.
     pub(crate) fn has_key(&self, key: u64) -> Result<bool> {
-        Ok(self.count("SELECT count(*) FROM embeddings WHERE id = ?1", params![key.cast_signed()])? > 0)
+        Ok(self
+            .count("SELECT count(*) FROM embeddings WHERE id = ?1", params![key.cast_signed()])?
+            > 0)
     }
 
     /// How many embeddings of a modality there are, and how many of them are newer than a generation.

@@ -216,7 +216,10 @@ impl<'a> Page<'a> {
             Ok(items) => {
                 if items.is_empty() && view.has_key(found.key())? {
                     let key = found.key();
-                    warn(warnings, &format!("embedding {key}: its items are not where an index says"));
+                    warn(
+                        warnings,
+                        &format!("embedding {key}: its items are not where an index says"),
+                    );
                 }
                 let items = items.into_iter().map(|stored| stored.item);
                 Ok(items.filter(|item| !self.named.contains(&item.id)).collect())
