@@ -162,9 +162,10 @@ fn is_damage(error: &rusqlite::Error) -> bool {
     const CODES: [ErrorCode; 5] =
         [ConstraintViolation, DatabaseCorrupt, NotADatabase, TooBig, TypeMismatch];
     // A statement that SQLite cannot make sense of has its code elsewhere.
-    let code = match error {
-        Error::SqlInputError { error, .. } => Some(error.code),
-        other => other.sqlite_error_code(),
+    let code = if let Error::SqlInputError { error, .. } = error {
+        Some(error.code)
+    } else {
+        error.sqlite_error_code()
     };
     match code {
         Some(Unknown) => {
