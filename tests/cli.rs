@@ -261,7 +261,7 @@ fn the_wrong_model_and_the_wrong_file_end_with_7() {
     {
         let (code, _, stderr) = run(&place, arguments);
         assert_eq!((code, stderr.lines().count()), (7, 1), "{stderr}");
-        assert!(stderr.contains("has version 9, this mmsearch knows up to 5"), "{stderr}");
+        assert!(stderr.contains("has version 9, this mmsearch knows up to 6"), "{stderr}");
     }
     assert_eq!(fs::read(&catalog).unwrap(), before);
 }

@@ -176,9 +176,9 @@ fn sql(path: &Path, action: &'static str) -> impl FnOnce(rusqlite::Error) -> Err
     }
 }
 
-/// What SQLite says, without a code of its own, of a schema or an index of words that is not as it should be.
-const OF_DAMAGE: [&str; 7] =
-    ["no such ", "malformed ", "table ", "duplicate column ", "near ", "vtable ", "invalid fts5 "];
+/// What SQLite says, without a code of its own, that the file is not to blame for.
+const NOT_OF_DAMAGE: [&str; 5] =
+    ["cannot ", "unable to open ", "output file ", "too many ", "Expression tree "];
 
 /// Whether it is the file that an error tells of.
 ///
@@ -191,10 +191,16 @@ fn is_damage(error: &rusqlite::Error) -> bool {
     use rusqlite::{Error, ErrorCode};
     const CODES: [ErrorCode; 5] =
         [ConstraintViolation, DatabaseCorrupt, NotADatabase, TooBig, TypeMismatch];
-    match error.sqlite_error_code() {
+    // A statement that SQLite cannot make sense of has its code elsewhere.
+    let code = if let Error::SqlInputError { error, .. } = error {
+        Some(error.code)
+    } else {
+        error.sqlite_error_code()
+    };
+    match code {
         Some(Unknown) => {
             let text = error.to_string();
-            OF_DAMAGE.iter().any(|start| text.starts_with(start))
+            !NOT_OF_DAMAGE.iter().any(|start| text.starts_with(start))
         }
         Some(code) => CODES.contains(&code),
         None => matches!(

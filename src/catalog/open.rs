@@ -270,7 +270,9 @@ fn set_journal(connection: &Connection, journal: Journal) -> rusqlite::Result<()
         Journal::Wal => set(connection, "journal_mode", "wal"),
         Journal::Rollback => {
             set(connection, "journal_mode", "delete")?;
-            set(connection, "locking_mode", "normal")
+            set(connection, "locking_mode", "normal")?;
+            // Only when it reads again does it let go.
+            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
         }
     }
 }

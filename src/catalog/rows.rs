@@ -60,7 +60,7 @@ impl View<'_> {
 
     /// The greatest id that a table has; 0 if it is empty.
     fn greatest_id(&self, table: &str) -> Result<i64> {
-        let query = format!("SELECT max(id) FROM {table}");
+        let query = format!("SELECT coalesce(max(id), 0) FROM {table}");
         Ok(self.count(&query, [])?.cast_signed())
     }
 }

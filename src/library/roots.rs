@@ -235,3 +235,69 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
     }
     Ok(path.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encoder::FakeEncoder;
+    use crate::library::{Library, LibraryOptions};
+
+    fn scene(name: &str, to: &Path) {
+        let scenes = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/scenes");
+        fs::copy(scenes.join(name), to).unwrap();
+    }
+
+    fn index(library: &mut Library, photos: &Path, prune_missing_root: bool) -> Result<Report> {
+        let options = IndexOptions { prune_missing_root, ..IndexOptions::default() };
+        let mut go_on = |_: &_| ControlFlow::Continue(());
+        library.index(&mut FakeEncoder::default(), &[photos.into()], &options, &mut go_on)
+    }
+
+    /// As if the machine had been started again, or another disk been mounted: it was on another device before.
+    fn moved(library: &mut Library, photos: &Path) {
+        let device = fs::metadata(photos).unwrap().dev();
+        let mut batch = library.catalog.batch().unwrap();
+        batch.set_root(&Root { path: photos.into(), device: Some(device + 1) }).unwrap();
+        batch.commit().unwrap();
+    }
+
+    /// Control: the same files on the same device are forgotten and added.
+    #[test]
+    fn another_disk_in_the_place_of_a_root_is_a_missing_root() {
+        for has_moved in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().canonicalize().unwrap().join("library");
+            let photos = path.with_file_name("photos");
+            let (a, b) = (photos.join("a.png"), photos.join("b.jpg"));
+            fs::create_dir(&photos).unwrap();
+            scene("scene-0000.png", &a);
+            let mut library = Library::create_or_open(&path, LibraryOptions::default()).unwrap();
+            assert_eq!(index(&mut library, &photos, false).unwrap().images.added, 1);
+            // A new number alone does no harm, and is remembered.
+            moved(&mut library, &photos);
+            let report = index(&mut library, &photos, false).unwrap();
+            assert_eq!((report.images.unchanged, report.images.forgotten), (1, 0));
+            let device = library.catalog.view().root(&photos).unwrap().unwrap().device;
+            assert_eq!(device, Some(fs::metadata(&photos).unwrap().dev()));
+
+            fs::remove_file(&a).unwrap();
+            scene("scene-0001.jpg", &b);
+            if has_moved {
+                moved(&mut library, &photos);
+                let error = index(&mut library, &photos, false).unwrap_err();
+                let is_missing = matches!(&error, Error::MissingRoot { n_items: 1, .. });
+                assert!(is_missing && error.to_string().contains("another disk"), "{error}");
+                assert!(
+                    library.item_at(&a).unwrap().is_some()
+                        && library.item_at(&b).unwrap().is_none()
+                );
+            }
+            let report = index(&mut library, &photos, has_moved).unwrap();
+            assert_eq!((report.images.added, report.images.forgotten), (1, 1));
+            assert!(
+                library.item_at(&a).unwrap().is_none() && library.item_at(&b).unwrap().is_some()
+            );
+            assert_eq!(library.check().unwrap(), []);
+        }
+    }
+}

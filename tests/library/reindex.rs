@@ -1,7 +1,8 @@
 //! Changing the model: nothing is lost, whenever it is interrupted.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::ops::ControlFlow;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use mmsearch::encoder::{Encoder, FakeEncoder};
@@ -92,7 +93,7 @@ fn best(library: &mut Library, encoder: &mut dyn Encoder, text: &str) -> String 
 
 /// The library's directory as it is now, in another place.
 fn copied(from: &Path, to: &Path) -> Library {
-    fs::create_dir(to).unwrap();
+    DirBuilder::new().mode(0o700).create(to).unwrap();
     for file in fs::read_dir(from).unwrap() {
         let file = file.unwrap();
         fs::copy(file.path(), to.join(file.file_name())).unwrap();
