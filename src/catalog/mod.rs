@@ -21,6 +21,7 @@ mod migrate;
 mod open;
 mod repair;
 mod row;
+mod salvage;
 mod source;
 mod spaces;
 mod tags;

@@ -60,7 +60,7 @@ fn exists(path: &Path) -> Result<bool> {
 }
 
 /// SQLite gives its side files the mode of the database file, so only this one needs care.
-fn create_file(path: &Path) -> Result<()> {
+pub(super) fn create_file(path: &Path) -> Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
@@ -95,7 +95,7 @@ fn verify_header(path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn connect(path: &Path) -> Result<Connection> {
+pub(super) fn connect(path: &Path) -> Result<Connection> {
     let version = rusqlite::version_number();
     if version < OLDEST_SQLITE {
         let reason = format!("SQLite {} is older than 3.51.3", rusqlite::version());

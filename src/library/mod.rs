@@ -87,6 +87,8 @@ pub struct Library {
     options: LibraryOptions,
     lock: Option<WriterLock>,
     warnings: Vec<String>,
+    /// Whether rows were lost, nobody knows which, and their sources were not read again yet.
+    is_salvaged: bool,
 }
 
 impl Library {
@@ -163,7 +165,8 @@ impl Library {
         lock: Option<WriterLock>,
     ) -> Self {
         let snapshots = Snapshots::new(dir);
-        Self { dir: dir.into(), catalog, snapshots, options, lock, warnings: Vec::new() }
+        let (warnings, is_salvaged) = (Vec::new(), false);
+        Self { dir: dir.into(), catalog, snapshots, options, lock, warnings, is_salvaged }
     }
 
     fn require_writer(&self) -> Result<()> {
