@@ -18,6 +18,9 @@ use crate::item::ItemId;
 /// Ids that are looked for where nobody knows the last one.
 const MOST_IDS: i64 = 1 << 20;
 
+/// After so many questions in a row that gave nothing, the rest is given up: a root page is lost.
+const MAX_FAILURES: u32 = 100_000;
+
 /// Small tables, whose rows are taken over as they are. Containers are not: their files are read again.
 const AS_THEY_ARE: [&str; 5] = ["spaces", "state", "roots", "tombstones", "backgrounds"];
 
@@ -166,12 +169,21 @@ impl Salvage<'_> {
         let query = format!(
             "SELECT {columns}, checksum FROM {table} WHERE id BETWEEN ?1 AND ?2 ORDER BY id"
         );
+        // Where even the schema cannot be read, no row can.
+        if self.old.connection.prepare(&query).is_err() {
+            return Ok(());
+        }
         let last = self.last_id(table).unwrap_or(MOST_IDS);
-        let mut ranges = vec![(1, last)];
+        let (mut ranges, mut n_failures) = (vec![(1, last)], 0);
         while let Some((from, to)) = ranges.pop() {
             let mut next = from;
             let is_read = self.range(&query, n_columns, (from, to), &mut next, take)?;
-            if is_read || next >= to {
+            n_failures = if is_read || next > from { 0 } else { n_failures + 1 };
+            if n_failures > MAX_FAILURES {
+                return Ok(());
+            }
+            // A single row that cannot be read is lost.
+            if is_read || next > to || from == to {
                 continue;
             }
             let middle = next + (to - next) / 2;
