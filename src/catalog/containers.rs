@@ -88,7 +88,7 @@ impl View<'_> {
     }
 
     /// A version of a tar or manifest that no file is like, after all that were read.
-    fn unlike_any(&self, path: &Path) -> Result<Container> {
+    pub(super) fn unlike_any(&self, path: &Path) -> Result<Container> {
         let scan = self.count(
             "SELECT coalesce(max(scan), 0) FROM items WHERE source_kind IN ('tar', 'manifest') AND container = ?1",
             params![source::bytes(path)],

@@ -190,7 +190,7 @@ fn require_file(dir: &Path) -> Result<()> {
 }
 
 /// SQLite gives its side files the mode of the database file, so only this one needs care.
-fn create_file(path: &Path) -> Result<()> {
+pub(super) fn create_file(path: &Path) -> Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),

@@ -94,6 +94,8 @@ pub struct Library {
     options: LibraryOptions,
     lock: Option<WriterLock>,
     warnings: Vec<String>,
+    /// Whether rows were lost, nobody knows which, and their sources were not read again yet.
+    is_salvaged: bool,
 }
 
 impl Library {
@@ -109,11 +111,7 @@ impl Library {
         Catalog::create_dir(dir)?;
         let lock = WriterLock::take(dir)?;
         restore::tidy(dir)?;
-        let catalog = match options.allow_network_fs {
-            true => Catalog::create_or_open_on_network(dir)?,
-            false => Catalog::create_or_open(dir)?,
-        };
-        Ok(Self::new(dir, catalog, options, Some(lock)))
+        Ok(Self::new(dir, open_catalog(dir, options)?, options, Some(lock)))
     }
 
     /// Opens the library in `dir` for reading, which never waits for a writer.
@@ -191,7 +189,8 @@ impl Library {
         lock: Option<WriterLock>,
     ) -> Self {
         let (snapshots, warnings) = (Snapshots::new(dir), catalog.take_warnings());
-        Self { dir: dir.into(), catalog, snapshots, options, lock, warnings }
+        let is_salvaged = false;
+        Self { dir: dir.into(), catalog, snapshots, options, lock, warnings, is_salvaged }
     }
 
     fn require_writer(&self) -> Result<()> {
@@ -243,4 +242,12 @@ impl Library {
 
 fn public(stored: StoredSpace) -> Space {
     Space { fingerprint: Fingerprint(stored.fingerprint), model: stored.model, dim: stored.dim }
+}
+
+/// The catalog, for writing.
+fn open_catalog(dir: &Path, options: LibraryOptions) -> Result<Catalog> {
+    match options.allow_network_fs {
+        true => Catalog::create_or_open_on_network(dir),
+        false => Catalog::create_or_open(dir),
+    }
 }

@@ -23,6 +23,7 @@ mod faults;
 mod full;
 mod kill;
 mod network;
+mod network_fs;
 mod power;
 mod sample;
 mod scene;

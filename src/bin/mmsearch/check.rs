@@ -73,7 +73,7 @@ fn repair(
     options: &CheckOptions,
     progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
 ) -> Result<Repaired> {
-    let mut library = place::open_to_write(cli)?;
+    let mut library = place::open_for_repair(cli)?;
     let mut load = || {
         load_encoder(cli).map_err(|error| {
             let reason = format!("{error:#}");

@@ -38,6 +38,11 @@ pub(crate) fn open_to_write(cli: &Cli) -> Result<Library> {
     create_or_open(cli)
 }
 
+/// Opens the library for writing, if there is one, though it may be damaged.
+pub(crate) fn open_for_repair(cli: &Cli) -> Result<Library> {
+    Ok(told(Library::open_for_repair(&library(cli)?, options(cli))?))
+}
+
 /// How the arguments want a library to be opened.
 pub(crate) fn options(cli: &Cli) -> LibraryOptions {
     LibraryOptions { allow_network_fs: cli.place.allow_network_fs, ..LibraryOptions::default() }

@@ -15,6 +15,9 @@ const MAX_PROBES: usize = 200_000;
 /// The beam of these searches: less than any query has.
 const PROBE_EF: usize = 64;
 
+/// The widest of them, where nodes lie so close together that a narrow one says nothing.
+const MAX_PROBE_EF: usize = 4_096;
+
 /// Nodes between two questions whether to go on.
 const NODES_PER_STEP: usize = 8_192;
 
@@ -105,16 +108,32 @@ fn lost(walk: Walk<'_>, progress: OnProgress<'_>) -> Result<Vec<u32>> {
         if progress(n_done).is_break() {
             return Err(Error::Cancelled);
         }
-        let probe = |scratch: &mut Scratch, &node: &u32| {
-            walk.nearest(&walk.codes.query_of(node), PROBE_EF, scratch);
-            // One of equal codes is as good as the other, and of many not all fit into the beam.
-            let is_it = |found: u32| found == node || walk.codes.row(found) == walk.codes.row(node);
-            (!scratch.found().any(is_it)).then_some(node)
-        };
+        let probe = |scratch: &mut Scratch, &node: &u32| is_lost(walk, node, scratch);
         lost.extend(
             probes.par_iter().map_init(Scratch::default, probe).flatten().collect::<Vec<_>>(),
         );
         n_done += probes.len() * step;
     }
     Ok(lost)
+}
+
+/// The node, if a walk for it does not come to it.
+fn is_lost(walk: Walk<'_>, node: u32, scratch: &mut Scratch) -> Option<u32> {
+    let (codes, query) = (walk.codes, walk.codes.query_of(node));
+    let own = codes.kernel.dot(&query, codes.row(node));
+    let mut ef = PROBE_EF;
+    loop {
+        walk.nearest(&query, ef, scratch);
+        // One of equal codes is as good as the other, and of many not all fit into the beam.
+        if scratch.found().any(|found| found == node || codes.row(found) == codes.row(node)) {
+            return None;
+        }
+        // In a burst of photos many are as near to the codes of one as it is itself, by rounding: a wider beam tells.
+        let worst = scratch.ranked().last().map(|(dot, _)| dot);
+        let is_crowded = scratch.ranked().count() >= ef && worst >= Some(own);
+        if !is_crowded || ef >= MAX_PROBE_EF {
+            return (!is_crowded).then_some(node);
+        }
+        ef *= 4;
+    }
 }

@@ -50,7 +50,7 @@ impl Library {
         Ok(names
             .filter(|name| {
                 let is_ours = name.starts_with("snapshot-") || name.starts_with("CURRENT.");
-                is_ours && name.ends_with(".tmp")
+                is_ours && name.ends_with(".tmp") || name.starts_with("catalog.db.new")
             })
             .collect())
     }

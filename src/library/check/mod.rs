@@ -52,7 +52,13 @@ impl Library {
     /// [`Error::Catalog`] if the catalog cannot be read at all; [`Error::Cancelled`].
     pub fn check_with(&self, options: &CheckOptions, progress: Tell<'_>) -> Result<Vec<Finding>> {
         let mut findings = Vec::new();
-        self.check_own(&mut findings, progress)?;
+        match self.check_own(&mut findings, progress) {
+            // Without the rows that say which space is the library's, nothing can be compared.
+            Err(Error::Corrupt { path, reason }) => {
+                findings.push(Finding::new(FindingKind::Catalog, path.display(), reason));
+            }
+            outcome => outcome?,
+        }
         self.check_leftovers(&mut findings)?;
         if options.read_data {
             self.check_sources(&options.limits, &mut findings, progress)?;

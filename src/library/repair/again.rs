@@ -111,6 +111,17 @@ impl Mending<'_> {
         Ok(())
     }
 
+    /// Reads all that is new after rows were lost, nobody knows which.
+    pub(super) fn read_lost(&mut self) -> Result<()> {
+        if !std::mem::take(&mut self.library.is_salvaged) {
+            return Ok(());
+        }
+        self.require_encoder()?;
+        self.read_new()?;
+        self.did(FindingKind::Catalog, "what the library was made from was read again");
+        Ok(())
+    }
+
     fn with_run(&mut self, work: impl FnOnce(&mut Run<'_>) -> Result<()>) -> Result<()> {
         let Some(encoder) = &mut self.encoder else { return Ok(()) };
         let space = self.library.space_for(encoder.space())?;

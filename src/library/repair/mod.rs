@@ -1,19 +1,20 @@
 //! `check --repair`: mends a library out of what it was made from.
 //!
 //! Each step is one transaction, or replaces one file, and leaves a library that is as good as before or better: whoever is killed
-//! in between begins again and finds less to do. In their order: indexes of SQLite (`rows`), damaged rows (`rows`), what they were
+//! in between begins again and finds less to do. Before them, a catalog with damaged pages is replaced by what can be read of it
+//! (`salvage`). In their order: indexes of SQLite (`rows`), damaged rows (`rows`), what they were
 //! made from (`again`), embeddings that are lacking (`again`), and what is derived (`derived`). What can be had from nowhere is
 //! taken out and told.
 
 mod again;
 mod derived;
 mod rows;
+mod salvage;
+mod small;
 
-use std::path::Path;
-
+use super::Library;
 use super::check::{CheckOptions, Finding, FindingKind};
 use super::refresh::Tell;
-use super::{Library, LibraryOptions};
 use crate::encoder::Encoder;
 use crate::error::Result;
 use crate::item::ItemId;
@@ -56,16 +57,6 @@ struct Mending<'a> {
 }
 
 impl Library {
-    /// Opens the library in `dir` for [`Library::repair`], as [`Library::create_or_open`] does, if there is one.
-    ///
-    /// # Errors
-    /// As [`Library::create_or_open`]; [`crate::Error::NoLibrary`].
-    pub fn open_for_repair(dir: &Path, options: LibraryOptions) -> Result<Self> {
-        // Opened for reading first, so that no library is made where there is none.
-        drop(Self::open_with(dir, options)?);
-        Self::create_or_open(dir, options)
-    }
-
     /// Mends what [`Library::check_with`] finds: what is derived is made again, and damaged rows are written again out of the files,
     /// tars and manifests that they came from, under their old ids and with their tags. A row whose source is gone, or was never a file, is
     /// taken out. What was indexed is only read.
@@ -83,11 +74,12 @@ impl Library {
         progress: Tell<'_>,
     ) -> Result<Repaired> {
         self.require_writer()?;
+        let mended = self.mend_small_rows(load)?;
         let found = self.check_with(options, progress)?;
-        if !found.iter().any(|finding| finding.kind.is_repairable()) {
-            return Ok(Repaired { left: found.clone(), found, done: Vec::new() });
+        if !self.is_salvaged && !found.iter().any(|finding| finding.kind.is_repairable()) {
+            return Ok(Repaired { left: found.clone(), found, done: mended });
         }
-        let (encoder, done, again) = (None, Vec::new(), Vec::new());
+        let (encoder, done, again) = (None, mended, Vec::new());
         let (library, lent) = (&mut *self, &mut *progress);
         let mut mending = Mending { library, options, load, encoder, progress: lent, done, again };
         mending.all(&found)?;
@@ -105,6 +97,7 @@ impl Mending<'_> {
         self.notes()?;
         self.embeddings()?;
         self.read_again()?;
+        self.read_lost()?;
         self.give_up_unread()?;
         self.fill()?;
         self.superfluous()?;
