@@ -1,13 +1,21 @@
 //! Mending the rows of the small tables out of the others: each has a checksum, and none of them says what could not be found
 //! out otherwise.
 
+use std::path::PathBuf;
+
 use rusqlite::{Transaction, TransactionBehavior, params};
 
-use super::{Batch, Catalog, View, source, sql};
+use super::{Batch, Catalog, Container, ContainerKind, View, source, sql};
 use crate::error::Result;
 
-/// What was done, and whether something of a person's was lost.
-type Mended = (String, bool);
+/// What was mended.
+#[derive(Debug, Default)]
+pub(crate) struct Mended {
+    /// What was done, and whether something of a person's was lost.
+    pub(crate) done: Vec<(String, bool)>,
+    /// Tars and manifests of which nothing is known now but what they hold.
+    pub(crate) unread: Vec<PathBuf>,
+}
 
 impl View<'_> {
     /// Whether the row of a space is damaged: only its encoder knows what it should be.
@@ -34,15 +42,19 @@ impl View<'_> {
     }
 
     /// Tars and manifests that items came from and that have no row.
-    fn lacking_containers(&self) -> Result<Vec<Vec<u8>>> {
+    fn lacking_containers(&self) -> Result<Vec<(PathBuf, ContainerKind)>> {
         let failed = || sql(self.path, "check rows");
         self.connection
             .prepare(
-                "SELECT DISTINCT container FROM items WHERE source_kind IN ('tar', 'manifest')
+                "SELECT DISTINCT container, source_kind = 'tar' FROM items WHERE source_kind IN ('tar', 'manifest')
                      AND container NOT IN (SELECT path FROM containers) ORDER BY container",
             )
             .map_err(failed())?
-            .query_map([], |row| row.get(0))
+            .query_map([], |row| {
+                let is_tar: bool = row.get(1)?;
+                let kind = if is_tar { ContainerKind::Tar } else { ContainerKind::Manifest };
+                Ok((source::path(row.get(0)?), kind))
+            })
             .and_then(Iterator::collect)
             .map_err(failed())
     }
@@ -52,16 +64,13 @@ impl Catalog {
     /// Mends damaged rows of `spaces`, `state`, `tombstones`, `roots` and `containers`, in one transaction; what was done.
     ///
     /// The row of a space becomes that of `model` (fingerprint, name, dimension) where two of these three are what it says.
-    pub(crate) fn mend_small_rows(
-        &mut self,
-        model: Option<(&str, &str, usize)>,
-    ) -> Result<Vec<Mended>> {
+    pub(crate) fn mend_small_rows(&mut self, model: Option<(&str, &str, usize)>) -> Result<Mended> {
         let failed = || sql(&self.path, "mend rows");
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(failed())?;
-        let mut mended = Vec::new();
+        let mut mended = Mended::default();
         let space = match model {
             Some(model) => mend_space(&transaction, model).map_err(failed())?,
             None => 0,
@@ -70,7 +79,7 @@ impl Catalog {
         transaction.commit().map_err(failed())?;
         for (n_rows, what) in [(space, "row of the model"), (state, "row of the state")] {
             if n_rows > 0 {
-                mended.push((format!("the {what} was written again"), false));
+                mended.done.push((format!("the {what} was written again"), false));
             }
         }
         // A batch needs the state.
@@ -80,7 +89,7 @@ impl Catalog {
         Ok(mended)
     }
 
-    fn mend_paths(&mut self, mended: &mut Vec<Mended>) -> Result<()> {
+    fn mend_paths(&mut self, mended: &mut Mended) -> Result<()> {
         let containers = "path, kind, size_bytes, modified_ns, scan, complete, reason";
         let view = self.view();
         let roots = view.damaged_paths("roots", "path, device")?;
@@ -95,18 +104,16 @@ impl Catalog {
         }
         let mut batch = self.batch()?;
         for path in roots {
-            mended.push(batch.mend_root(path)?);
+            mended.done.push(batch.mend_root(path)?);
         }
         for path in tars {
             batch.execute("DELETE FROM containers WHERE path = ?1", params![path])?;
         }
-        for path in batch.view().lacking_containers()? {
-            let path = source::path(path);
-            batch.set_container(&batch.view().unlike_any(&path)?)?;
-            mended.push((
-                format!("{} will be read again by `mmsearch index`", path.display()),
-                false,
-            ));
+        for (path, kind) in batch.view().lacking_containers()? {
+            let container = Container { kind, ..batch.view().unlike_any(&path)? };
+            batch.set_container(&container)?;
+            mended.done.push((format!("the row of {} was written again", path.display()), false));
+            mended.unread.push(path);
         }
         // A snapshot that holds what they named is found by comparing it with the rows, and written again.
         batch.execute(
@@ -115,7 +122,9 @@ impl Catalog {
             [],
         )?;
         if n_tombstones > 0 {
-            mended.push((format!("{n_tombstones} rows of removed embeddings were removed"), false));
+            mended
+                .done
+                .push((format!("{n_tombstones} rows of removed embeddings were removed"), false));
         }
         batch.commit().map(|_| ())
     }
@@ -123,7 +132,7 @@ impl Catalog {
 
 impl Batch<'_> {
     /// A root that holds items is one; of another it is not known whether it ever was.
-    fn mend_root(&mut self, path: Vec<u8>) -> Result<Mended> {
+    fn mend_root(&mut self, path: Vec<u8>) -> Result<(String, bool)> {
         let root = source::path(path.clone());
         if self.view().n_items_under(&root)? > 0 {
             self.execute(
@@ -158,7 +167,8 @@ fn mend_space(
 /// with the most embeddings.
 fn mend_state(transaction: &Transaction<'_>) -> rusqlite::Result<usize> {
     let is_good: i64 = transaction.query_row(
-        "SELECT count(*) FROM state WHERE checksum IS mmsearch_checksum(id, generation, space_id)",
+        "SELECT count(*) FROM state WHERE checksum IS mmsearch_checksum(id, generation, space_id)
+             AND (space_id IS NULL OR space_id IN (SELECT id FROM spaces))",
         [],
         |row| row.get(0),
     )?;

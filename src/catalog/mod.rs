@@ -54,6 +54,7 @@ pub(crate) use embeddings::StoredEmbedding;
 pub use fuzzing::read_rows;
 pub(crate) use items::StoredItem;
 pub(crate) use lacking::Lacking;
+pub(crate) use mend::Mended;
 pub(crate) use spaces::StoredSpace;
 pub(crate) use tags::TagOrigin;
 pub(crate) use words::{WordMatch, WordSearch};

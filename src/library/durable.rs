@@ -25,7 +25,8 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     sync_dir_of(path)
 }
 
-fn sync_dir_of(path: &Path) -> Result<()> {
+/// Makes durable which files are beside this one.
+pub(super) fn sync_dir_of(path: &Path) -> Result<()> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_at("sync", dir))
 }

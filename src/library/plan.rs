@@ -1,6 +1,6 @@
 //! What is to be done about what was found, decided from facts alone: nothing here touches a disk.
 
-use crate::catalog::Container;
+use crate::catalog::{Container, UNREAD};
 use crate::item::{ContentHash, Item, Status};
 use crate::media::{self, Entry, Kind};
 
@@ -17,8 +17,10 @@ impl Retry {
     /// Whether an item failed, and in a way that is worth another look.
     pub(super) fn wants(self, known: &Item) -> bool {
         let lacked_decoder = || known.reason.as_deref().is_some_and(media::lacks_decoder);
+        // What was mended fails until its source was read again.
+        let is_unread = known.reason.as_deref() == Some(UNREAD);
         known.status == Status::Failed
-            && (self.failed || (self.lacking_decoder && lacked_decoder()))
+            && (self.failed || is_unread || (self.lacking_decoder && lacked_decoder()))
     }
 }
 
@@ -205,6 +207,7 @@ mod tests {
         let retry = Retry { lacking_decoder: true, ..Retry::default() };
         let heic = reason(&media::no_decoder("a.heic".as_ref()));
         assert!(retry.wants(&heic) && !Retry::default().wants(&heic));
+        assert!(Retry::default().wants(&reason(UNREAD)));
         assert!(!retry.wants(&reason("an empty file")) && !retry.wants(&known(Status::Ok, None)));
         assert_eq!(file_change(&entry(Kind::Unsupported), Some(&heic), retry), Change::Changed);
     }

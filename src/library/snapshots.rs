@@ -231,13 +231,16 @@ impl Snapshots {
     }
 
     fn remove_unnamed(&self, current: &Current) -> Result<()> {
+        let mut removed = None;
         for file in self.files() {
             if !current.snapshots.values().any(|name| *name == file) {
                 let path = self.dir.join(&file);
                 fs::remove_file(&path).map_err(io_at("remove", &path))?;
+                removed = Some(path);
             }
         }
-        Ok(())
+        // What was forgotten shall not come back with a power cut.
+        removed.map_or(Ok(()), |path| durable::sync_dir_of(&path))
     }
 
     /// Snapshot files in the directory, and what a crash left of one.

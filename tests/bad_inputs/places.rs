@@ -74,7 +74,9 @@ fn roots_that_are_away() {
             name: "a root that is gone",
             set_up: |place| fs::rename(place.photos(), place.root().join("away")).unwrap(),
             code: 5,
-            says: &[&["/photos is missing or empty but held 3 items; nothing was forgotten"]],
+            says: &[&[
+                "/photos is missing, empty or another disk, but held 3 items; nothing was forgotten",
+            ]],
             ..INDEX
         },
         Row {
@@ -85,7 +87,9 @@ fn roots_that_are_away() {
                 fs::create_dir(place.root().join("photos")).unwrap();
             },
             code: 5,
-            says: &[&["/photos is missing or empty but held 3 items; nothing was forgotten"]],
+            says: &[&[
+                "/photos is missing, empty or another disk, but held 3 items; nothing was forgotten",
+            ]],
             ..INDEX
         },
         Row {
@@ -106,7 +110,7 @@ fn roots_that_are_away() {
             },
             command: &["index", "more", "photos"],
             code: 5,
-            says: &[&["/photos is missing or empty"]],
+            says: &[&["/photos is missing, empty or another disk"]],
             ..INDEX
         },
         Row {

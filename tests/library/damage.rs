@@ -68,7 +68,9 @@ impl Fixture {
             fs::remove_file(path).unwrap();
         }
         for (name, bytes) in &self.files {
-            fs::write(self.place.library().join(name), bytes).unwrap();
+            let path = self.place.library().join(name);
+            fs::write(&path, bytes).unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
         }
     }
 
@@ -257,6 +259,30 @@ fn rows() -> Vec<(&'static str, FindingKind, Outcome, Damage)> {
             Words,
             Heals,
             on("image_words_data", "block = zeroblob(length(block))", "id > 10"),
+        ),
+        ("generation", Catalog, Heals, on("state", "generation = generation + 5", "TRUE")),
+        ("the library's own space", Catalog, Heals, on("state", "space_id = NULL", "TRUE")),
+        ("model of a space", Catalog, Heals, on("spaces", "model = 'other'", "TRUE")),
+        ("dimension of a space", Catalog, Heals, on("spaces", "dim = dim + 1", "TRUE")),
+        ("row of a tar", Catalog, Heals, on("containers", "scan = 9", "kind = 'tar'")),
+        (
+            "path of a manifest",
+            Catalog,
+            Heals,
+            on("containers", "path = CAST('/x.csv' AS BLOB)", "kind = 'manifest'"),
+        ),
+        ("device of a root", Catalog, Heals, on("roots", "device = 1", "TRUE")),
+        (
+            "path of a root",
+            Catalog,
+            Loses("it read like `/x`"),
+            on("roots", "path = CAST('/x' AS BLOB)", "CAST(path AS TEXT) NOT LIKE '%.tar'"),
+        ),
+        (
+            "a removed embedding",
+            Catalog,
+            Heals,
+            sql("INSERT INTO tombstones VALUES (999, 1, 'image', 1, 7);".into()),
         ),
         ("words beside their index", Words, Heals, on("image_words_content", "c0 = 'x'", "id = 1")),
     ]

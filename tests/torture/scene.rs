@@ -121,9 +121,12 @@ impl<'a> Site<'a> {
             Some(0) => vec![],
             // Killed before there was one.
             Some(1) if ended.stderr.contains("there is no library") => vec![],
-            Some(6) => {
+            Some(3 | 6) => {
+                let of_derived = |line: &&str| {
+                    line.contains("the snapshot of") || line.contains("an interrupted run left it")
+                };
                 let lines = ended.stdout.lines().chain(ended.stderr.lines());
-                lines.filter(|line| !line.contains("the snapshot of")).map(str::to_owned).collect()
+                lines.filter(|line| !of_derived(line)).map(str::to_owned).collect()
             }
             _ => vec![format!("{ended:?}")],
         }
@@ -182,4 +185,5 @@ pub(crate) fn copy_dir(from: &Path, to: &Path) {
         let file = file.unwrap();
         fs::copy(file.path(), to.join(file.file_name())).unwrap();
     }
+    fs::set_permissions(to, fs::metadata(from).unwrap().permissions()).unwrap();
 }

@@ -1,7 +1,8 @@
 //! What a disk may hold after the power went: put together from what was synced and what was only written.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::sample::Random;
@@ -45,8 +46,10 @@ pub(crate) fn cut(library: &Path, shadow: &Path, left: Left, random: &mut Random
         fs::remove_dir_all(library).unwrap();
     }
     fs::create_dir(library).unwrap();
+    fs::set_permissions(library, Permissions::from_mode(0o700)).unwrap();
     for (name, content) in files {
-        fs::write(library.join(name), content).unwrap();
+        fs::write(library.join(&name), content).unwrap();
+        fs::set_permissions(library.join(name), Permissions::from_mode(0o600)).unwrap();
     }
 }
 

@@ -52,13 +52,12 @@ impl Library {
     /// [`Error::Catalog`] if the catalog cannot be read at all; [`Error::Cancelled`].
     pub fn check_with(&self, options: &CheckOptions, progress: Tell<'_>) -> Result<Vec<Finding>> {
         let mut findings = Vec::new();
-        match self.check_own(&mut findings, progress) {
-            // Without the rows that say which space is the library's, nothing can be compared.
-            Err(Error::Corrupt { path, reason }) => {
-                findings.push(Finding::new(FindingKind::Catalog, path.display(), reason));
-            }
-            outcome => outcome?,
+        if let Err(Error::Corrupt { path, reason }) = self.catalog.view().space() {
+            // Without the rows that say which space is the library's, nothing else can be compared.
+            findings.push(Finding::new(FindingKind::Catalog, path.display(), reason));
+            return Ok(findings);
         }
+        self.check_own(&mut findings, progress)?;
         self.check_leftovers(&mut findings)?;
         if options.read_data {
             self.check_sources(&options.limits, &mut findings, progress)?;

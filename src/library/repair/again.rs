@@ -13,7 +13,7 @@ use crate::library::roots::{self, regular_file};
 use crate::library::run::Run;
 use crate::library::sidecars::Sidecars;
 use crate::library::{IndexOptions, Library, ReindexOptions, Report};
-use crate::media::Entry;
+use crate::media::{Entry, Kind};
 
 /// What is to be read again.
 #[derive(Default)]
@@ -109,6 +109,22 @@ impl Mending<'_> {
             })?;
         }
         Ok(())
+    }
+
+    /// Reads tars and manifests of which it is not known any more how they were read.
+    pub(super) fn read_containers(&mut self, paths: &[PathBuf]) -> Result<()> {
+        let entries: Vec<Entry> = paths.iter().filter_map(|path| regular_file(path)).collect();
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.require_encoder()?;
+        self.with_run(|run| {
+            entries.iter().try_for_each(|entry| match entry.kind {
+                Kind::Tar => run.index_tar(entry),
+                Kind::Manifest => run.index_manifest(entry),
+                Kind::Image | Kind::Unsupported => Ok(()),
+            })
+        })
     }
 
     /// Reads all that is new after rows were lost, nobody knows which.

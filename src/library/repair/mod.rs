@@ -12,6 +12,8 @@ mod rows;
 mod salvage;
 mod small;
 
+use std::path::PathBuf;
+
 use super::Library;
 use super::check::{CheckOptions, Finding, FindingKind};
 use super::refresh::Tell;
@@ -74,15 +76,20 @@ impl Library {
         progress: Tell<'_>,
     ) -> Result<Repaired> {
         self.require_writer()?;
-        let mended = self.mend_small_rows(load)?;
         let found = self.check_with(options, progress)?;
         if !self.is_salvaged && !found.iter().any(|finding| finding.kind.is_repairable()) {
-            return Ok(Repaired { left: found.clone(), found, done: mended });
+            return Ok(Repaired { left: found.clone(), found, done: Vec::new() });
         }
-        let (encoder, done, again) = (None, mended, Vec::new());
+        let (done, unread) = self.mend_small_rows(load)?;
+        // Where they were damaged, the first look did not see all.
+        let seen = match done.is_empty() {
+            true => found.clone(),
+            false => self.check_with(options, progress)?,
+        };
+        let (encoder, again) = (None, Vec::new());
         let (library, lent) = (&mut *self, &mut *progress);
         let mut mending = Mending { library, options, load, encoder, progress: lent, done, again };
-        mending.all(&found)?;
+        mending.all(&seen, &unread)?;
         let done = mending.done;
         self.catalog.checkpoint()?;
         let left = self.check_with(options, progress)?;
@@ -91,12 +98,13 @@ impl Library {
 }
 
 impl Mending<'_> {
-    fn all(&mut self, found: &[Finding]) -> Result<()> {
+    fn all(&mut self, found: &[Finding], unread: &[PathBuf]) -> Result<()> {
         self.indexes(found)?;
         self.items()?;
         self.notes()?;
         self.embeddings()?;
         self.read_again()?;
+        self.read_containers(unread)?;
         self.read_lost()?;
         self.give_up_unread()?;
         self.fill()?;
