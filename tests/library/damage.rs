@@ -468,7 +468,7 @@ fn what_was_indexed_is_read_again_and_never_changed() {
     fs::rename(&elsewhere, &photos).unwrap();
     assert_eq!(fixture.repair().left, []);
     assert_eq!(state(place), fixture.state);
-    fs::set_permissions(place.photo("a.jpg"), PermissionsExt::from_mode(0)).unwrap();
+    fs::set_permissions(place.photo("a.jpg"), PermissionsExt::from_mode(0o000)).unwrap();
     // The superuser may read everything, nobody else.
     if fs::File::open(place.photo("a.jpg")).is_err() {
         expect("unreadable file", Unreadable, "a.jpg");
