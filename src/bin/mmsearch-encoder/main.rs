@@ -113,6 +113,8 @@ fn run_command(arguments: &[OsString]) -> Result<Exit> {
         | Command::Forget(_)
         | Command::Tag(_)
         | Command::Check(_)
+        | Command::Backup(_)
+        | Command::Restore(_)
         | Command::Reindex(_)
         | Command::Eval(_)
         | Command::Classify(_)
