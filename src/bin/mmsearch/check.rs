@@ -8,7 +8,8 @@ use mmsearch::library::{CheckOptions, Finding, Progress, Repair, Repaired};
 use mmsearch::media::Limits;
 use serde::Serialize;
 
-use crate::cli::{CheckArgs, Cli};
+use crate::cli::Cli;
+use crate::cli::keep::CheckArgs;
 use crate::exit::{Exit, tell};
 use crate::output::{Output, escaped_text};
 use crate::picture::external_decoder;

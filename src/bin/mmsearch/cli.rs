@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use self::answers::{DuplicatesArgs, RandomArgs, ShowArgs, SimilarArgs};
-use self::keep::{BackupArgs, IndexArgs, RestoreArgs};
+use self::keep::{BackupArgs, CheckArgs, DecoderArgs, IndexArgs, RestoreArgs};
 use self::place::PlaceArgs;
 
 /// Finds photos by what they show, and texts by the photos they describe.
@@ -86,17 +86,6 @@ pub(crate) enum Command {
     Completions(CompletionsArgs),
     #[command(hide = true)]
     Man(ManArgs),
-}
-
-/// For photos in formats that mmsearch does not read itself
-#[derive(Args, Debug)]
-pub(crate) struct DecoderArgs {
-    /// A program for photos that mmsearch does not read itself (HEIC, AVIF, JPEG XL, JPEG 2000, camera raw), such as
-    /// heif-dec or 'dcraw -c -w {input}'. It is given a file and the name of a .png to write: where {input} and {output}
-    /// stand, or at the end; without {output} the picture is read from what it prints. It has 10 seconds, and its memory is
-    /// bounded [default: MMSEARCH_EXTERNAL_DECODER, or none]
-    #[arg(long = "external-decoder", value_name = "COMMAND")]
-    pub(crate) external: Option<String>,
 }
 
 /// Find what is nearest to texts, photos and items, and not near to others
@@ -275,36 +264,6 @@ pub(crate) struct TagArgs {
     /// Print JSON Lines: one for each item, one for each tag, or one of what was changed
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// Read every row and every byte of the library, and name what is damaged
-///
-/// Rows are compared with their checksums and with one another, snapshots with their hashes and with the rows, and every node of a
-/// graph is searched for. The exit code is 0 if all is well, 6 if something is damaged, and 3 if something is only out of
-/// date or out of reach: photos that were changed, moved or unplugged, or files that an interrupted run left.
-#[derive(Args, Debug)]
-pub(crate) struct CheckArgs {
-    /// Read every photo, archive and manifest too, and compare it with what was indexed
-    ///
-    /// A file of other bytes, though its size and time are the same, has rotted on its disk; one that was changed is told as
-    /// such. What is only new is not looked for.
-    #[arg(long)]
-    pub(crate) read_data: bool,
-    /// Mend what is found
-    ///
-    /// What is derived is made again. A damaged row is written again out of the file that it came from, under its old id and with its
-    /// tags; where that is not possible it is taken out, and told. Photos are only read. Afterwards all is checked again, and
-    /// the exit code is that of this.
-    #[arg(long)]
-    pub(crate) repair: bool,
-    #[command(flatten)]
-    pub(crate) decoder: DecoderArgs,
-    /// Print JSON Lines: one for each thing that was repaired and each finding that is left, and a report
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// With --json, print the progress too
-    #[arg(long, requires = "json")]
-    pub(crate) progress: bool,
 }
 
 /// Change the library's model to that of --model

@@ -7,7 +7,7 @@ use std::path::Path;
 use mmsearch::media::{self, ExternalDecoder, Limits};
 use mmsearch::{Detail, Error, Pixels, Result};
 
-use crate::cli::DecoderArgs;
+use crate::cli::keep::DecoderArgs;
 use crate::exit::tell;
 
 /// The variable that names a decoder where the arguments do not.
