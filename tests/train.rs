@@ -358,7 +358,7 @@ fn class_names_are_learned_from_a_classifier() {
         batch: 8,
         synthetic: 16,
     });
-    recipe.epochs = 30;
+    recipe.epochs = 60;
     let with = named(&go(&recipe, "with"));
     assert!(without < 60.0 && with >= 75.0, "without {without} %, with {with} % are named");
 }
