@@ -26,6 +26,13 @@ pub(crate) struct DamagedNote {
     pub(super) key: Vec<Value>,
 }
 
+impl DamagedNote {
+    /// Whether it is a tag, or else a description.
+    pub(crate) fn is_tag(&self) -> bool {
+        self.table == "tags"
+    }
+}
+
 impl View<'_> {
     /// The items whose rows are damaged.
     pub(crate) fn damaged_items(&self) -> Result<Vec<ItemId>> {

@@ -1,8 +1,10 @@
 //! This test program as a child of itself: what the program `mmsearch` has no option for.
 
 use std::env;
+use std::fs;
+use std::io::Write;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use mmsearch::encoder::{Encoder, FakeEncoder, Logit, Preprocess, Space};
@@ -20,10 +22,23 @@ pub(crate) fn command(what: &str, site: &Site<'_>) -> Command {
     command
 }
 
-/// Does nothing unless it was started by [`command`]: indexes with a graph, or announces what is not committed yet.
+/// A command that copies a file over another where that lies, piece by piece: what `backup` and `restore` must not do.
+pub(crate) fn overwrite(site: &Site<'_>, from: &Path, to: &Path) -> Command {
+    let mut command = command("overwrite", site);
+    command.env("TORTURE_FROM", from).env("TORTURE_TO", to);
+    command
+}
+
+/// Does nothing unless it was started by [`command`]: indexes with a graph, or announces what is not committed yet; or copies.
 #[test]
 fn child() {
     let Ok(what) = env::var("TORTURE_CHILD") else { return };
+    if what == "overwrite" {
+        let path = |name| PathBuf::from(env::var_os(name).unwrap());
+        let from = fs::read(path("TORTURE_FROM")).unwrap();
+        let mut to = fs::File::create(path("TORTURE_TO")).unwrap();
+        return from.chunks(4096).for_each(|chunk| to.write_all(chunk).unwrap());
+    }
     let library = PathBuf::from(env::var_os("MMSEARCH_LIBRARY").unwrap());
     let graph_threshold = if what == "graph" { 50 } else { 25_000 };
     let options = LibraryOptions { graph_threshold, ..LibraryOptions::default() };

@@ -95,22 +95,14 @@ impl<'a> Site<'a> {
     }
 
     /// The same, where a warning is no fault.
-    pub(crate) fn answer(&self, mut program: Command) -> (Ended, Option<BTreeMap<String, String>>) {
-        program.args(["query", "--text", "red", "--to", "any", "-k", "10000", "--all", "--json"]);
-        let ended = ended(&mut program);
+    pub(crate) fn answer(&self, program: Command) -> (Ended, Option<BTreeMap<String, String>>) {
+        let ended = ask(program);
         if ended.code == Some(1) {
             assert_eq!(ended.stdout, "", "{ended:?}");
             return (ended, None);
         }
         assert_eq!(ended.code, Some(0), "{ended:?}");
-        let mut hits = BTreeMap::new();
-        for line in ended.stdout.lines() {
-            let line: Value = serde_json::from_str(line).unwrap();
-            let name =
-                ["source", "path", "member", "line", "text"].map(|key| line[key].to_string());
-            let old = hits.insert(name.join(" "), line["score"].to_string());
-            assert_eq!(old, None, "twice: {name:?}");
-        }
+        let hits = hits_of(&ended);
         (ended, Some(hits))
     }
 
@@ -153,6 +145,24 @@ impl<'a> Site<'a> {
             bytes.windows(wanted.len()).any(|window| window == wanted)
         })
     }
+}
+
+/// Asks `program` for all items.
+pub(crate) fn ask(mut program: Command) -> Ended {
+    program.args(["query", "--text", "red", "--to", "any", "-k", "10000", "--all", "--json"]);
+    ended(&mut program)
+}
+
+/// The scores by item of an answer, in which each item must come once.
+pub(crate) fn hits_of(answer: &Ended) -> BTreeMap<String, String> {
+    let mut hits = BTreeMap::new();
+    for line in answer.stdout.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let name = ["source", "path", "member", "line", "text"].map(|key| line[key].to_string());
+        let old = hits.insert(name.join(" "), line["score"].to_string());
+        assert_eq!(old, None, "twice: {name:?}");
+    }
+    hits
 }
 
 /// Runs a program to its end.

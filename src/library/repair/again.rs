@@ -33,7 +33,7 @@ impl Library {
 }
 
 impl Mending<'_> {
-    /// Reads the sources of mended items, and of those that lost what their file said.
+    /// Reads the sources of mended items, and of those of which what their file said is damaged.
     pub(super) fn read_again(&mut self) -> Result<()> {
         let ids: BTreeSet<ItemId> = std::mem::take(&mut self.again).into_iter().collect();
         let mut sources = Sources::default();
@@ -46,7 +46,7 @@ impl Mending<'_> {
             };
         }
         if sources.is_empty() {
-            return Ok(());
+            return self.remove_notes();
         }
         self.require_encoder()?;
         let mut was_unread = BTreeMap::new();
@@ -55,6 +55,7 @@ impl Mending<'_> {
             was_unread.extend(stored.map(|stored| (id, stored.item.source)));
         }
         self.read(&sources)?;
+        self.remove_notes()?;
         if !self.library.catalog.view().items_unread()?.is_empty() {
             self.read_new()?;
         }

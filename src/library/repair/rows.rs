@@ -70,32 +70,44 @@ impl Mending<'_> {
         self.reopen(&source)
     }
 
-    /// Tags and descriptions. What a file says is read from it again; what a person said is told, so that they can say it again.
+    /// Has the sources of damaged tags and descriptions read again. Until then the rows stay, because nothing else says that
+    /// they are to be read.
     pub(super) fn notes(&mut self) -> Result<()> {
-        let view = self.library.catalog.view();
-        let (tags, descriptions) = (view.damaged_tags()?, view.damaged_descriptions()?);
-        self.remove_notes(FindingKind::Tag, "a tag", &tags)?;
-        self.remove_notes(FindingKind::Description, "a description", &descriptions)
+        for DamagedNote { item, .. } in self.damaged_notes()? {
+            let Some(id) = item else { continue };
+            self.again.push(id);
+            if let Some(stored) = self.good_item(id)? {
+                self.reopen_for(&stored)?;
+            }
+        }
+        Ok(())
     }
 
-    fn remove_notes(&mut self, kind: FindingKind, what: &str, notes: &[DamagedNote]) -> Result<()> {
-        for notes in notes.chunks(BATCH) {
+    fn damaged_notes(&self) -> Result<Vec<DamagedNote>> {
+        let view = self.library.catalog.view();
+        let mut notes = view.damaged_tags()?;
+        notes.extend(view.damaged_descriptions()?);
+        Ok(notes)
+    }
+
+    /// Takes out the tags and descriptions that no source said again. What a person said is told, so that they can say it again.
+    pub(super) fn remove_notes(&mut self) -> Result<()> {
+        for notes in self.damaged_notes()?.chunks(BATCH) {
             let mut batch = self.library.catalog.batch()?;
             for note in notes {
                 batch.remove_note(note)?;
             }
             batch.commit()?;
-            for DamagedNote { item, text, .. } in notes {
-                let of = item.map_or("an item".into(), |id| format!("item {id}"));
-                let what = format!("{what} of {of} was removed; it read like `{text}`");
-                self.lost(kind, what);
-                self.again.extend(*item);
-            }
-        }
-        for DamagedNote { item, .. } in notes {
-            let Some(id) = *item else { continue };
-            if let Some(stored) = self.good_item(id)? {
-                self.reopen_for(&stored)?;
+            for note in notes {
+                let (kind, what) = match note.is_tag() {
+                    true => (FindingKind::Tag, "a tag"),
+                    false => (FindingKind::Description, "a description"),
+                };
+                let of = note.item.map_or("an item".into(), |id| format!("item {id}"));
+                self.lost(
+                    kind,
+                    format!("{what} of {of} was removed; it read like `{}`", note.text),
+                );
             }
         }
         Ok(())

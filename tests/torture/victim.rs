@@ -1,0 +1,58 @@
+//! A command that begins with the same files again and again, and is killed at its calls, wherever they change something.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::faults::{Fault, Report, Watch};
+use crate::sample::{Random, places, seed};
+use crate::scene::{Ended, ended};
+
+/// What is killed.
+pub(crate) struct Victim<'a> {
+    pub(crate) name: &'static str,
+    /// The directory below which calls are counted.
+    pub(crate) watched: PathBuf,
+    /// Makes the files what they were before.
+    pub(crate) prepare: &'a dyn Fn(),
+    pub(crate) command: &'a dyn Fn() -> Command,
+}
+
+impl Victim<'_> {
+    fn run(&self, watch: &Watch, fault: Fault) -> (Ended, Report) {
+        (self.prepare)();
+        let mut command = (self.command)();
+        watch.arm(&mut command, &self.watched, fault);
+        let ended = ended(&mut command);
+        (ended, watch.report())
+    }
+
+    /// Kills it at about `n_wanted` of its calls; what `judge` says is wrong after each.
+    pub(crate) fn losses(
+        &self,
+        n_wanted: u64,
+        judge: &dyn Fn() -> Result<(), String>,
+    ) -> Vec<String> {
+        let watch = Watch::new();
+        let (whole, report) = self.run(&watch, Fault::NONE);
+        assert_eq!(whole.code, Some(0), "{}: {whole:?}", self.name);
+        let (n_calls, mut n_killed, mut losses) = (report.n_calls, 0, Vec::new());
+        for at in places(n_calls, n_wanted, &mut Random::new(n_calls)) {
+            let (ended, report) = self.run(&watch, Fault { at, action: "kill", ..Fault::NONE });
+            let context = format!(
+                "{}, seed {}, killed at call {at} of {n_calls} ({})",
+                self.name,
+                seed(),
+                report.fired
+            );
+            if report.n_fired > 0 {
+                assert_eq!(ended.code, None, "{context}");
+                n_killed += 1;
+            }
+            losses.extend(judge().err().map(|reason| format!("{context}: {reason}")));
+        }
+        let n_losses = losses.len();
+        println!("{}: {n_killed} kills at {n_calls} calls, {n_losses} losses", self.name);
+        assert!(n_killed * 2 > n_wanted.min(n_calls), "only {n_killed} were killed");
+        losses
+    }
+}
