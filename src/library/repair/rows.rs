@@ -1,7 +1,7 @@
 //! Rows: mended where their source can be read again, taken out where it cannot.
 
 use super::{FindingKind, Mending};
-use crate::catalog::{DamagedNote, StoredItem};
+use crate::catalog::{Batch, Container, DamagedNote, StoredItem};
 use crate::error::{Error, Result};
 use crate::item::{Item, ItemId, Source};
 use crate::library::check::Finding;
@@ -66,8 +66,9 @@ impl Mending<'_> {
             self.lost(FindingKind::Item, what);
             return Ok(());
         }
-        batch.commit()?;
-        self.reopen(&source)
+        // In one transaction: an item that waits for being read, in a tar that nobody reads, would be given up.
+        reopen(&mut batch, &source)?;
+        batch.commit().map(|_| ())
     }
 
     /// Has the sources of damaged tags and descriptions read again. Until then the rows stay, because nothing else says that
@@ -184,26 +185,23 @@ impl Mending<'_> {
         }
     }
 
-    /// Has a tar or manifest read again, where only its rows say that there is nothing new in it.
-    pub(super) fn reopen(&mut self, source: &Source) -> Result<()> {
-        let (Source::TarMember { tar: path, .. } | Source::ManifestRow { manifest: path, .. }) =
-            source
-        else {
-            return Ok(());
-        };
-        let container = self.library.catalog.view().container(path);
-        let Ok(Some(container)) = container else { return Ok(()) };
-        let mut batch = self.library.catalog.batch()?;
-        batch.set_container(&crate::catalog::Container { complete: false, ..container })?;
-        batch.commit().map(|_| ())
-    }
-
-    /// The same for an item that is there and that the next reading must not pass over.
+    /// Has the tar of an item read again, which is there and which that reading must not pass over.
     fn reopen_for(&mut self, stored: &StoredItem) -> Result<()> {
         let Source::TarMember { .. } = stored.item.source else { return Ok(()) };
         let mut batch = self.library.catalog.batch()?;
         batch.replace_item(&stored.item, Item::clone(&stored.item), 0)?;
-        batch.commit()?;
-        self.reopen(&stored.item.source)
+        reopen(&mut batch, &stored.item.source)?;
+        batch.commit().map(|_| ())
     }
+}
+
+/// Has a tar or manifest read again, where only its rows say that there is nothing new in it.
+fn reopen(batch: &mut Batch<'_>, source: &Source) -> Result<()> {
+    let (Source::TarMember { tar: path, .. } | Source::ManifestRow { manifest: path, .. }) = source
+    else {
+        return Ok(());
+    };
+    let container = batch.view().container(path);
+    let Ok(Some(container)) = container else { return Ok(()) };
+    batch.set_container(&Container { complete: false, ..container })
 }
