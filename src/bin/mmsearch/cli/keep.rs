@@ -69,8 +69,8 @@ pub(crate) struct CheckArgs {
     /// Mend what is found
     ///
     /// What is derived is made again. A damaged row is written again out of the file that it came from, under its old id and with its
-    /// tags; where that is not possible it is taken out, and told. Photos are only read. Afterwards all is checked again, and
-    /// the exit code is that of this.
+    /// tags; where that is not possible it is taken out, and told, and the exit code is 3. Photos are only read. Afterwards all is
+    /// checked again.
     #[arg(long)]
     pub(crate) repair: bool,
     #[command(flatten)]
