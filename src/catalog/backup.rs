@@ -124,7 +124,7 @@ fn side_file(path: &Path, side: &str) -> PathBuf {
 }
 
 /// Only the last one to have a database open can leave the mode in which it has a log.
-fn leave_wal(path: &Path, dir: &Path) -> Result<()> {
+pub(super) fn leave_wal(path: &Path, dir: &Path) -> Result<()> {
     verify_header(path)?;
     let connection = connect(path, Journal::Wal)?;
     let left: rusqlite::Result<String> = connection.busy_timeout(READERS_TIMEOUT).and_then(|()| {

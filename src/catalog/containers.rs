@@ -6,7 +6,7 @@ use rusqlite::types::Value;
 use rusqlite::{Params, params};
 
 use super::{Batch, View, row, source, sql};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// The kinds of file that hold many items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,17 +68,9 @@ impl View<'_> {
         Ok(rows.into_iter().flatten().collect())
     }
 
-    /// What `index` was asked to index so far.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`] if a row is damaged.
+    /// What `index` was asked to index so far, without those whose rows are damaged.
     pub(crate) fn roots(&self) -> Result<Vec<Root>> {
-        let rows = self.root_rows("ORDER BY path", [])?;
-        let damaged = || Error::Corrupt {
-            path: self.path.into(),
-            reason: "the row of a root is damaged".into(),
-        };
-        rows.into_iter().map(|root| root.ok_or_else(damaged)).collect()
+        Ok(self.root_rows("ORDER BY path", [])?.into_iter().flatten().collect())
     }
 
     /// What is known of a root; nothing if its row is damaged.

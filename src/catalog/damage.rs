@@ -148,7 +148,7 @@ impl View<'_> {
 }
 
 /// The item as it can be written in place of the damaged row: not to be found until its source was read.
-fn guess(id: ItemId, row: &Row<'_>) -> rusqlite::Result<Item> {
+pub(super) fn guess(id: ItemId, row: &Row<'_>) -> rusqlite::Result<Item> {
     let (mut values, _) = row::values(row, 5)?;
     let hash = match values.pop() {
         Some(Value::Blob(hash)) => hash.try_into().ok().map(ContentHash),

@@ -51,10 +51,10 @@ pub(super) fn network(dir: &Path) -> Option<&'static str> {
     dir.ancestors().find_map(|there| statfs(there).ok()).and_then(|stat| network_of(&stat))
 }
 
-/// Whether the system will not let this process write into a directory.
+/// Whether nobody can write into a directory, because its file system is mounted so. What only this user may not write, its owner
+/// may be writing meanwhile.
 pub(super) fn is_read_only(dir: &Path) -> bool {
-    use nix::errno::Errno::{EACCES, EPERM, EROFS};
-    matches!(access(dir, AccessFlags::W_OK | AccessFlags::X_OK), Err(EACCES | EPERM | EROFS))
+    access(dir, AccessFlags::W_OK | AccessFlags::X_OK) == Err(nix::errno::Errno::EROFS)
 }
 
 #[cfg(target_os = "linux")]

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use rusqlite::{Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::{Batch, Catalog, Container, ContainerKind, View, source, sql};
 use crate::error::Result;
@@ -165,17 +165,19 @@ fn mend_space(
 
 /// Writes a damaged state again: a generation after all that rows name, and the space that it names if there is one, or that
 /// with the most embeddings.
-fn mend_state(transaction: &Transaction<'_>) -> rusqlite::Result<usize> {
-    let is_good: i64 = transaction.query_row(
+pub(super) fn mend_state(connection: &Connection) -> rusqlite::Result<usize> {
+    let is_good: i64 = connection.query_row(
         "SELECT count(*) FROM state WHERE checksum IS mmsearch_checksum(id, generation, space_id)
-             AND (space_id IS NULL OR space_id IN (SELECT id FROM spaces))",
+             AND (space_id IS NULL OR space_id IN (SELECT id FROM spaces))
+             AND generation >= (SELECT coalesce(max(generation), 0) FROM items)
+             AND generation >= (SELECT coalesce(max(generation), 0) FROM embeddings)",
         [],
         |row| row.get(0),
     )?;
     if is_good == 1 {
         return Ok(0);
     }
-    transaction.execute(
+    connection.execute(
         "WITH
          last (generation) AS (
              SELECT max(generation) FROM (

@@ -38,6 +38,11 @@ impl View<'_> {
                 }
             }
         }
+        let newest = "SELECT max((SELECT coalesce(max(generation), 0) FROM items), (SELECT coalesce(max(generation), 0) FROM embeddings))
+             > (SELECT coalesce(max(generation), 0) FROM state)";
+        if self.count(newest, [])? > 0 {
+            reasons.push("state: there are rows that are newer than it".into());
+        }
         for table in ["items", "embeddings", "spaces"] {
             if self.next_id(table)? <= self.greatest_id(table)? {
                 reasons.push(format!("{table}: the next id was given before"));

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
 
+use super::backup::leave_wal;
+use super::damage;
+use super::mend::mend_state;
 use super::migrate::migrate;
 use super::open::{Journal, connect, create_file};
 use super::row::{self, EMBEDDING_COLUMNS, ITEM_COLUMNS, N_EMBEDDING_COLUMNS, N_ITEM_COLUMNS};
@@ -21,6 +24,9 @@ const MOST_IDS: i64 = 1 << 20;
 /// After so many questions in a row that gave nothing, the rest is given up: a root page is lost.
 const MAX_FAILURES: u32 = 100_000;
 
+/// Says that the sources of a salvaged catalog were not read again yet, whoever was stopped in between.
+const DEBT: &str = ".salvaged";
+
 /// Small tables, whose rows are taken over as they are. Containers are not: their files are read again.
 const AS_THEY_ARE: [&str; 5] = ["spaces", "state", "roots", "tombstones", "backgrounds"];
 
@@ -33,6 +39,8 @@ pub(crate) struct Salvaged {
     pub(crate) n_embeddings: u64,
     /// Where the damaged file is kept.
     pub(crate) kept: PathBuf,
+    /// What is known to be lost, a line each.
+    pub(crate) lost: Vec<String>,
 }
 
 /// What salvages one row: the values of its columns, and its checksum.
@@ -49,17 +57,44 @@ impl Catalog {
         let new = create(&new_path)?;
         let salvage =
             Salvage { old: View { connection: &old, path: &path }, new: &new, new_path: &new_path };
-        let (n_items, n_embeddings) = salvage.all()?;
+        let (n_items, n_embeddings, lost) = salvage.all()?;
         drop(new);
-        // Closing the last connection moves its log into the old file, where that is possible.
         drop(old);
+        // Its log belongs into the old file, where that is possible, and whoever reads it would go on reading it.
+        match leave_wal(&path, dir) {
+            Err(error @ Error::InUse { .. }) => {
+                remove_if_there(&new_path)?;
+                return Err(error);
+            }
+            Ok(()) | Err(_) => {}
+        }
         if n_items == 0 && n_embeddings == 0 {
             remove_if_there(&new_path)?;
             let reason = "nothing of it can be read; restore it from a backup, or move it away and run `mmsearch index` again";
             return Err(Error::Corrupt { path, reason: reason.into() });
         }
+        create_file(&debt(dir))?;
         let kept = put_in_place(dir, &path, &new_path)?;
-        Ok(Salvaged { n_items, n_embeddings, kept })
+        Ok(Salvaged { n_items, n_embeddings, kept, lost })
+    }
+
+    /// Whether the catalog in `dir` was salvaged, and its sources were not read again yet.
+    pub(crate) fn is_salvaged(dir: &Path) -> bool {
+        debt(dir).exists()
+    }
+
+    /// Notes that they were.
+    pub(crate) fn settle_salvage(dir: &Path) -> Result<()> {
+        remove_if_there(&debt(dir))?;
+        sync(dir)
+    }
+
+    /// What is kept in `dir` of damaged catalogs.
+    pub(crate) fn kept_in(dir: &Path) -> Result<Vec<PathBuf>> {
+        let prefix = format!("{FILE_NAME}.damaged-");
+        let entries = fs::read_dir(dir).map_err(io_at("list", dir))?.flatten();
+        let is_kept = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with(&prefix);
+        Ok(entries.filter(|entry| is_kept(&entry.file_name())).map(|entry| entry.path()).collect())
     }
 }
 
@@ -71,13 +106,16 @@ struct Salvage<'a> {
 }
 
 impl Salvage<'_> {
-    fn all(&self) -> Result<(u64, u64)> {
+    fn all(&self) -> Result<(u64, u64, Vec<String>)> {
         self.execute("BEGIN IMMEDIATE", &[])?;
         for table in AS_THEY_ARE {
             self.table(table)?;
         }
-        let n_items = self.items()?;
-        let n_embeddings = self.embeddings()?;
+        let mut lost = Vec::new();
+        let n_items = self.items(&mut lost)? + self.items_of_index()?;
+        let n_embeddings = self.embeddings(&mut lost)?;
+        self.lost_tags(&mut lost)?;
+        mend_state(self.new).map_err(sql(self.new_path, "salvage"))?;
         for table in ["items", "embeddings", "spaces"] {
             // No id is given twice.
             if let Some(last) = self.last_id(table) {
@@ -88,7 +126,7 @@ impl Salvage<'_> {
             }
         }
         self.execute("COMMIT", &[])?;
-        Ok((n_items, n_embeddings))
+        Ok((n_items, n_embeddings, lost))
     }
 
     /// The rows of a small table, up to where it cannot be read on.
@@ -112,23 +150,75 @@ impl Salvage<'_> {
     }
 
     /// Items, with their tags and descriptions. A damaged one waits for being read again.
-    fn items(&self) -> Result<u64> {
+    fn items(&self, lost: &mut Vec<String>) -> Result<u64> {
         let mut n_items = 0;
-        self.each("items", ITEM_COLUMNS, N_ITEM_COLUMNS, &mut |mut values, checksum| {
-            let Some(Value::Integer(id)) = values.first().cloned() else { return Ok(()) };
-            let is_good = row::item((values.clone(), checksum)).is_ok();
-            if !is_good {
-                let Ok(item) = self.old.guess(ItemId(id)) else { return Ok(()) };
-                values = row::item_values(&StoredItem { item, scan: 0, generation: 0 });
+        let is_whole =
+            self.each("items", ITEM_COLUMNS, N_ITEM_COLUMNS, &mut |mut values, checksum| {
+                let Some(Value::Integer(id)) = values.first().cloned() else { return Ok(()) };
+                let is_good = row::item((values.clone(), checksum)).is_ok();
+                if !is_good {
+                    let Ok(item) = self.old.guess(ItemId(id)) else { return Ok(()) };
+                    values = row::item_values(&StoredItem { item, scan: 0, generation: 0 });
+                }
+                let checksum = row::checksum(&values);
+                values.push(checksum.into());
+                self.insert(&format!("items ({ITEM_COLUMNS}, checksum)"), values)?;
+                n_items += 1;
+                self.notes("tags", "item_id, tag, origin", id)?;
+                self.notes("descriptions", "item_id, origin, text", id)
+            })?;
+        lost.extend((!is_whole).then(|| "no more items could be looked for".to_owned()));
+        Ok(n_items)
+    }
+
+    /// Items whose rows are lost, as far as the index of sources tells of them: they keep their ids and tags, and wait for
+    /// being read again.
+    fn items_of_index(&self) -> Result<u64> {
+        let query = "SELECT NULL, source_kind, container, member, NULL, 0, id
+             FROM items INDEXED BY sqlite_autoindex_items_1 WHERE source_kind <> 'inline'";
+        let (mut n_items, Ok(mut statement)) = (0, self.old.connection.prepare(query)) else {
+            return Ok(0);
+        };
+        let Ok(mut rows) = statement.query([]) else { return Ok(0) };
+        while let Ok(Some(row)) = rows.next() {
+            let Ok(id) = row.get::<_, i64>(6) else { continue };
+            if self.has_item(id)? {
+                continue;
             }
-            let checksum = row::checksum(&values);
-            values.push(checksum.into());
+            let Ok(item) = damage::guess(ItemId(id), row) else { continue };
+            let mut values = row::item_values(&StoredItem { item, scan: 0, generation: 0 });
+            values.push(row::checksum(&values).into());
             self.insert(&format!("items ({ITEM_COLUMNS}, checksum)"), values)?;
             n_items += 1;
             self.notes("tags", "item_id, tag, origin", id)?;
-            self.notes("descriptions", "item_id, origin, text", id)
-        })?;
+            self.notes("descriptions", "item_id, origin, text", id)?;
+        }
         Ok(n_items)
+    }
+
+    fn has_item(&self, id: i64) -> Result<bool> {
+        self.new
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM items WHERE id = ?1)")
+            .and_then(|mut statement| statement.query_row([id], |row| row.get(0)))
+            .map_err(sql(self.new_path, "salvage"))
+    }
+
+    /// Tags that a person gave to items that are lost.
+    fn lost_tags(&self, lost: &mut Vec<String>) -> Result<()> {
+        let query = "SELECT item_id, tag FROM tags WHERE origin = 'user'";
+        let Ok(mut statement) = self.old.connection.prepare(query) else { return Ok(()) };
+        let Ok(mut rows) = statement.query([]) else { return Ok(()) };
+        while let Ok(Some(row)) = rows.next() {
+            let (Ok(id), Ok(tag)) = (row.get::<_, i64>(0), row.get::<_, String>(1)) else {
+                continue;
+            };
+            if !self.has_item(id)? {
+                lost.push(format!(
+                    "item {id} cannot be read, nor where it was; it had the tag `{tag}`"
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn notes(&self, table: &str, columns: &str, item: i64) -> Result<()> {
@@ -145,9 +235,9 @@ impl Salvage<'_> {
         Ok(())
     }
 
-    fn embeddings(&self) -> Result<u64> {
+    fn embeddings(&self, lost: &mut Vec<String>) -> Result<u64> {
         let mut n_embeddings = 0;
-        self.each(
+        let is_whole = self.each(
             "embeddings",
             EMBEDDING_COLUMNS,
             N_EMBEDDING_COLUMNS,
@@ -160,27 +250,29 @@ impl Salvage<'_> {
                 self.insert(&format!("embeddings ({EMBEDDING_COLUMNS}, checksum)"), values)
             },
         )?;
+        lost.extend((!is_whole).then(|| "no more embeddings could be looked for".to_owned()));
         Ok(n_embeddings)
     }
 
     /// Calls `take` with every row of a table that can be read: what lies on a damaged page is left out by halving again and
-    /// again what is asked for.
-    fn each(&self, table: &str, columns: &str, n_columns: usize, take: Take<'_>) -> Result<()> {
+    /// again what is asked for. Whether all ids that there may be were asked for.
+    fn each(&self, table: &str, columns: &str, n_columns: usize, take: Take<'_>) -> Result<bool> {
         let query = format!(
             "SELECT {columns}, checksum FROM {table} WHERE id BETWEEN ?1 AND ?2 ORDER BY id"
         );
         // Where even the schema cannot be read, no row can.
         if self.old.connection.prepare(&query).is_err() {
-            return Ok(());
+            return Ok(false);
         }
-        let last = self.last_id(table).unwrap_or(MOST_IDS);
+        let known_last = self.last_id(table);
+        let last = known_last.unwrap_or(MOST_IDS);
         let (mut ranges, mut n_failures) = (vec![(1, last)], 0);
         while let Some((from, to)) = ranges.pop() {
             let mut next = from;
             let is_read = self.range(&query, n_columns, (from, to), &mut next, take)?;
             n_failures = if is_read || next > from { 0 } else { n_failures + 1 };
             if n_failures > MAX_FAILURES {
-                return Ok(());
+                return Ok(false);
             }
             // A single row that cannot be read is lost.
             if is_read || next > to || from == to {
@@ -189,7 +281,7 @@ impl Salvage<'_> {
             let middle = next + (to - next) / 2;
             ranges.extend([(middle + 1, to), (next, middle)]);
         }
-        Ok(())
+        Ok(known_last.is_some())
     }
 
     /// Whether a range of ids could be read to its end; `next` is behind the last row that was.
@@ -261,7 +353,6 @@ fn create(path: &Path) -> Result<Connection> {
 
 /// Keeps the damaged file under another name and gives the new one its own; where it is kept.
 fn put_in_place(dir: &Path, path: &Path, new_path: &Path) -> Result<PathBuf> {
-    let sync = || File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_at("sync", dir));
     let named = |end: &str| dir.join(format!("{FILE_NAME}{end}"));
     let number = (1..).find(|n| !named(&format!(".damaged-{n}")).exists()).unwrap_or(1);
     let kept = named(&format!(".damaged-{number}"));
@@ -273,8 +364,16 @@ fn put_in_place(dir: &Path, path: &Path, new_path: &Path) -> Result<PathBuf> {
         fs::rename(&log, &kept_log).map_err(io_at("keep", &log))?;
     }
     remove_if_there(&named("-shm"))?;
-    sync()?;
+    sync(dir)?;
     fs::rename(new_path, path).map_err(io_at("replace", path))?;
-    sync()?;
+    sync(dir)?;
     Ok(kept)
+}
+
+fn debt(dir: &Path) -> PathBuf {
+    dir.join(format!("{FILE_NAME}{DEBT}"))
+}
+
+fn sync(dir: &Path) -> Result<()> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_at("sync", dir))
 }

@@ -312,7 +312,7 @@ fn rows_of_small_tables_are_not_believed_when_they_are_damaged() {
         }),
         ("UPDATE roots SET device = 6", |catalog| {
             let view = catalog.view();
-            view.root(Path::new("/")).unwrap().is_none() && is_corrupt(view.roots())
+            view.root(Path::new("/")).unwrap().is_none() && view.roots().unwrap().is_empty()
         }),
         ("UPDATE sqlite_sequence SET seq = 0 WHERE name = 'items'", |_| true),
     ];

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::refresh::Purpose;
 use super::{Forgotten, Library};
+use crate::catalog::{Catalog, remove_if_there};
 use crate::error::{Error, Result};
 use crate::item::{ItemId, Modality, Source};
 
@@ -64,9 +65,9 @@ impl Library {
         }
         // The snapshot of a reindexing that was interrupted is no one's, but holds what was forgotten.
         self.snapshots.tidy()?;
-        if forgotten != Forgotten::default() {
-            self.pack()?;
-        }
+        self.remove_salvaged()?;
+        // Also where nothing was found: an earlier call may have been stopped before this.
+        self.pack()?;
         if !self.catalog.checkpoint()? {
             let log = self.catalog.path().with_extension("db-wal");
             self.warnings.push(format!(
@@ -77,10 +78,20 @@ impl Library {
         outcome.map(|()| forgotten)
     }
 
+    /// What [`Library::open_for_repair`] keeps of a damaged catalog holds what was forgotten, too.
+    fn remove_salvaged(&mut self) -> Result<()> {
+        for path in Catalog::kept_in(&self.dir)? {
+            remove_if_there(&path)?;
+            self.warnings
+                .push(format!("removed {}, which may hold what was forgotten", path.display()));
+        }
+        Ok(())
+    }
+
     /// Takes room for a second catalog; without it, what is forgotten is forgotten all the same.
     fn pack(&mut self) -> Result<()> {
         match self.catalog.pack() {
-            Err(Error::Catalog { path, reason, .. }) => {
+            Err(Error::Catalog { path, reason, corrupt: false, .. }) => {
                 self.warnings.push(format!(
                     "traces of what was forgotten may be left in {} until `mmsearch forget` can write it anew: {reason}",
                     path.display()

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::lock::WriterLock;
 use super::snapshots::Snapshots;
-use super::{Library, LibraryOptions, durable};
+use super::{Library, LibraryOptions, durable, open_catalog};
 use crate::catalog::{Catalog, FILE_NAME, remove_if_there};
 use crate::error::{Error, Result, io_at};
 
@@ -39,6 +39,9 @@ impl Library {
         library_options: LibraryOptions,
     ) -> Result<Self> {
         Catalog::verify_backup(backup)?;
+        if !library_options.allow_network_fs {
+            Catalog::require_local(dir)?;
+        }
         Catalog::create_dir(dir)?;
         let lock = WriterLock::take(dir)?;
         if Catalog::is_in(dir)? && !options.force {
@@ -53,8 +56,7 @@ impl Library {
             let _ = tidy(dir);
         }
         made?;
-        let catalog = Catalog::create_or_open(dir)?;
-        Ok(Self::new(dir, catalog, library_options, Some(lock)))
+        Ok(Self::new(dir, open_catalog(dir, library_options)?, library_options, Some(lock)))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::catalog::{Batch, DescriptionOrigin, SpaceId, StoredItem};
 use crate::embedding::Embedding;
 use crate::error::Result;
 use crate::item::{ContentHash, Item, ItemId, Metadata, Modality, Source, Status};
-use crate::media::Words;
+use crate::media::{self, Words};
 
 /// How many items of equal content are looked at to find the one that was moved.
 const MAX_MOVE_CANDIDATES: usize = 64;
@@ -49,11 +49,26 @@ impl<'a> Writer<'a> {
             self.report.skipped.push(label(&picture.source), "vanished while it was indexed");
             return Ok(None);
         }
+        if let Some(known) = self.good_before(&picture)? {
+            let (size_bytes, modified_ns) = (picture.size_bytes, picture.modified_ns);
+            let item = Item { size_bytes, modified_ns, ..known };
+            return self.put(item, picture.scan).map(Some);
+        }
         let scan = picture.scan;
         let (item, words) = into_item(picture);
         let id = self.put(Item { metadata, ..item }, scan)?;
         self.put_words(id, &words)?;
         Ok(Some(id))
+    }
+
+    /// What is known of a picture that cannot be decoded now though these very bytes could be before: want of memory, or of a
+    /// decoder that works, takes nothing out of the library.
+    fn good_before(&self, picture: &Prepared) -> Result<Option<Item>> {
+        let (Outcome::Failed(_), Some(hash)) = (&picture.outcome, picture.content_hash) else {
+            return Ok(None);
+        };
+        let known = self.batch.view().item_at(&picture.source)?.map(|stored| stored.item);
+        Ok(known.filter(|known| known.status != Status::Failed && known.content_hash == Some(hash)))
     }
 
     /// Writes what a picture's own file says in words, over what it said before.
@@ -168,13 +183,19 @@ pub(super) fn text_item(source: Source, text: &str) -> Item {
 }
 
 /// The item that a prepared picture makes, and what its file says in words.
-fn into_item(picture: Prepared) -> (Item, Words) {
+fn into_item(mut picture: Prepared) -> (Item, Words) {
     let (status, reason, facts, words) = match picture.outcome {
         Outcome::Ready { facts, words, truncated, .. } => {
             let status = if truncated.is_some() { Status::Truncated } else { Status::Ok };
             (status, truncated, Some(*facts), words)
         }
-        Outcome::Failed(reason) => (Status::Failed, Some(reason), None, Words::default()),
+        Outcome::Failed(reason) => {
+            if media::may_pass(&reason) {
+                // As if it had not been read: the next run tries it again.
+                picture.content_hash = None;
+            }
+            (Status::Failed, Some(reason), None, Words::default())
+        }
         Outcome::Vanished => (Status::Failed, Some("vanished".into()), None, Words::default()),
     };
     let item = Item {

@@ -216,6 +216,13 @@ pub(super) fn no_decoder_for(format: &str) -> String {
     format!("{}; convert it to JPEG or PNG", no_decoder(format))
 }
 
+/// Whether a picture failed for want of memory or of room for temporary files, which there may be the next time.
+pub(crate) fn may_pass(reason: &str) -> bool {
+    ["not enough memory for ", "cannot make a temporary ", "cannot write a temporary "]
+        .iter()
+        .any(|passing| reason.starts_with(passing))
+}
+
 /// Whether a picture failed for want of a decoder, which another run may have.
 pub(crate) fn lacks_decoder(reason: &str) -> bool {
     reason.starts_with(NO_DECODER)

@@ -30,8 +30,8 @@ mod words;
 
 pub use self::tar::{Member, tar_members};
 pub use decode::{Decoded, decode};
-pub(crate) use external::lacks_decoder;
 pub use external::{ExternalDecoder, decode_file};
+pub(crate) use external::{lacks_decoder, may_pass};
 pub use look::{Look, SAME_LOOK};
 pub use manifest::{Row, read_manifest};
 pub use open::{Stat, open_regular, read_regular};

@@ -116,6 +116,12 @@ fn a_photo_that_lacked_a_decoder_is_tried_again_when_there_is_one() {
     }
     let yellow = ["query", "--text", "yellow", "-k", "2", "--where", "format = heic"];
     assert_eq!(found(&place, &yellow), ["photo.heic"]);
+    // Nor does a decoder that is broken for once take it out when the file has another time.
+    let file = fs::File::options().write(true).open(place.photo("photo.heic")).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000)).unwrap();
+    let (code, _, stderr) = run(&place, &["index", "photos", "--external-decoder", "false"]);
+    assert!(code == 0 && stderr.contains("5 unchanged"), "{stderr}");
+    assert_eq!(found(&place, &yellow), ["photo.heic"]);
     let query =
         ["query", "--image", "photos/photo.heic", "-k", "1", "--external-decoder", &command];
     assert_eq!(found(&place, &query), ["photo.heic"]);

@@ -334,6 +334,8 @@ fn what_is_damaged_is_found_and_healed() {
         damage(&fixture);
         let found = fixture.check(false);
         assert!(found.iter().any(|it| it.kind == kind), "{name}: {found:?}");
+        let with_sources = fixture.check(true);
+        assert!(with_sources.iter().any(|it| it.kind == kind), "{name}: {with_sources:?}");
         let repaired = fixture.repair();
         assert_eq!(repaired.left, [], "{name}: {repaired:?}");
         assert_eq!(repaired.found, found, "{name}");

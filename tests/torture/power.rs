@@ -54,7 +54,7 @@ fn power_cuts_lose_nothing_that_was_reported() {
     println!("{n} power cuts, nothing lost");
 }
 
-/// The control: without syncing the log (`synchronous=NORMAL`) the same loop loses something.
+/// The control: without syncing the log, which is what `synchronous=NORMAL` leaves out, the same loop loses something.
 #[test]
 fn power_cuts_without_syncing_the_log_lose_something() {
     let place = place();

@@ -66,7 +66,7 @@ pub(crate) fn run(cli: &Cli, arguments: &CheckArgs) -> Result<Exit> {
     if repaired.left.is_empty() {
         tell("all is well");
     }
-    Ok(exit_of(&repaired.left))
+    Ok(exit_of(&repaired))
 }
 
 fn repair(
@@ -88,9 +88,10 @@ fn repair(
     Ok(repaired)
 }
 
-/// 6 if something is damaged, 3 if something is only out of date or out of reach.
-fn exit_of(left: &[Finding]) -> Exit {
-    match left {
+/// 6 if something is damaged, 3 if something is only out of date or out of reach, or was lost.
+fn exit_of(repaired: &Repaired) -> Exit {
+    match repaired.left.as_slice() {
+        [] if repaired.done.iter().any(|repair| repair.is_loss) => Exit::Skipped,
         [] => Exit::Done,
         left if left.iter().any(|finding| finding.kind.is_damage()) => Exit::Corrupt,
         _ => Exit::Skipped,

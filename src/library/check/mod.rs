@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 use super::refresh::Tell;
 use super::snapshots::Snapshots;
 use super::{Library, Progress, Stage};
-use crate::catalog::View;
+use crate::catalog::{Catalog, View};
 use crate::error::{Error, Result};
 use crate::item::Modality;
 use crate::media::{ExternalDecoder, Limits};
@@ -52,6 +52,14 @@ impl Library {
     /// [`Error::Catalog`] if the catalog cannot be read at all; [`Error::Cancelled`].
     pub fn check_with(&self, options: &CheckOptions, progress: Tell<'_>) -> Result<Vec<Finding>> {
         let mut findings = Vec::new();
+        if Catalog::is_salvaged(&self.dir) {
+            let reason = "it was salvaged, and what it was made from was not read again yet; run `mmsearch check --repair`";
+            findings.push(Finding::new(
+                FindingKind::Catalog,
+                self.catalog.path().display(),
+                reason,
+            ));
+        }
         if let Err(Error::Corrupt { path, reason }) = self.catalog.view().space() {
             // Without the rows that say which space is the library's, nothing else can be compared.
             findings.push(Finding::new(FindingKind::Catalog, path.display(), reason));

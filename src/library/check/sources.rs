@@ -4,6 +4,7 @@
 //! bytes are others though nobody says that they were changed has rotted on its disk.
 
 use std::collections::{HashMap, HashSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{Finding, FindingKind, Library, Stage, tell};
@@ -60,13 +61,52 @@ impl Library {
     pub(in crate::library) fn roots_away(&self) -> Result<Vec<(PathBuf, u64)>> {
         let view = self.catalog.view();
         let mut away = Vec::new();
-        for Root { path: root, .. } in view.roots()? {
-            let n_items = if is_away(&root) { view.n_items_under(&root)? } else { 0 };
+        for root in view.roots()? {
+            let is_away = is_away(&root.path) || self.is_on_another_disk(&root)?;
+            let n_items = if is_away { view.n_items_under(&root.path)? } else { 0 };
             if n_items > 0 {
-                away.push((root, n_items));
+                away.push((root.path, n_items));
             }
         }
         Ok(away)
+    }
+
+    /// The item of a source; none if its row is damaged, which is told where rows are read.
+    fn good_item_at(&self, source: &Source) -> Result<Option<StoredItem>> {
+        match self.catalog.view().item_at(source) {
+            Err(Error::Corrupt { .. }) => Ok(None),
+            known => known,
+        }
+    }
+
+    /// Whether another disk than before is at a root, with nothing of what it held: it is not mounted, as `index` judges too.
+    fn is_on_another_disk(&self, root: &Root) -> Result<bool> {
+        let now = std::fs::metadata(&root.path).map(|metadata| metadata.dev()).ok();
+        if root.device.is_none() || now.is_none() || root.device == now {
+            return Ok(false);
+        }
+        Ok(!self.has_any_source_below(&root.path)?)
+    }
+
+    /// Whether anything that items came from is there below a path; what damaged rows say does not count.
+    fn has_any_source_below(&self, root: &Path) -> Result<bool> {
+        let view = self.catalog.view();
+        let mut after = ItemId(0);
+        loop {
+            let page = view.files_after(after, PAGE)?;
+            let Some(last) = page.last() else { break };
+            after = last.item.id;
+            let is_there = |stored: &StoredItem| match &stored.item.source {
+                Source::File { path } => path.starts_with(root) && !is_gone(path),
+                Source::TarMember { .. } | Source::ManifestRow { .. } | Source::Inline { .. } => {
+                    false
+                }
+            };
+            if page.iter().any(is_there) {
+                return Ok(true);
+            }
+        }
+        Ok(view.containers_under(root)?.iter().any(|container| !is_gone(&container.path)))
     }
 }
 
@@ -175,7 +215,7 @@ impl Sources<'_> {
         let (library, mut met) = (self.library, HashSet::new());
         for (member, content) in contents {
             let source = Source::TarMember { tar: tar.path.clone(), member };
-            if let Some(stored) = library.catalog.view().item_at(&source)? {
+            if let Some(stored) = library.good_item_at(&source)? {
                 self.content(&stored, content);
                 met.insert(stored.item.id);
             }
@@ -186,7 +226,6 @@ impl Sources<'_> {
     /// The captions of a manifest that nobody has changed since.
     fn manifest(&mut self, manifest: &Container) -> Result<()> {
         let library = self.library;
-        let view = library.catalog.view();
         let mut met = HashSet::new();
         let mut read = || {
             for row in media::read_manifest(&manifest.path)?.filter_map(std::result::Result::ok) {
@@ -194,7 +233,7 @@ impl Sources<'_> {
                     let caption = u32::try_from(caption).unwrap_or(u32::MAX);
                     let (manifest, line) = (manifest.path.clone(), row.line);
                     let source = Source::ManifestRow { manifest, line, caption };
-                    if let Some(stored) = view.item_at(&source)? {
+                    if let Some(stored) = library.good_item_at(&source)? {
                         self.content(&stored, hash_of(text.trim().as_bytes()));
                         met.insert(stored.item.id);
                         self.step(1)?;
@@ -226,7 +265,11 @@ impl Sources<'_> {
             // Indexed again meanwhile.
             return Ok(());
         }
-        let items = view.items_under(&container.path, ItemId(0), usize::MAX)?;
+        let items = match view.items_under(&container.path, ItemId(0), usize::MAX) {
+            // Told where rows are read; what is missing is told when they are mended.
+            Err(Error::Corrupt { .. }) => return Ok(()),
+            items => items?,
+        };
         let is_good = |stored: &&StoredItem| {
             stored.item.status != Status::Failed && stored.item.content_hash.is_some()
         };

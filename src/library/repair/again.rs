@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::{FindingKind, Mending};
-use crate::catalog::{MAX_BATCH_ROWS, Root, StoredItem, UNREAD};
+use crate::catalog::{Catalog, MAX_BATCH_ROWS, Root, StoredItem, UNREAD};
 use crate::error::{Error, Result};
 use crate::item::{ItemId, Source};
 use crate::library::fill::{Fill, LeftOut};
@@ -130,11 +130,13 @@ impl Mending<'_> {
 
     /// Reads all that is new after rows were lost, nobody knows which.
     pub(super) fn read_lost(&mut self) -> Result<()> {
-        if !std::mem::take(&mut self.library.is_salvaged) {
+        if !self.library.is_salvaged {
             return Ok(());
         }
         self.require_encoder()?;
         self.read_new()?;
+        Catalog::settle_salvage(&self.library.dir)?;
+        self.library.is_salvaged = false;
         self.did(FindingKind::Catalog, "what the library was made from was read again");
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::catalog::Catalog;
 use crate::error::{Error, ErrorKind, Result};
 use crate::library::lock::WriterLock;
-use crate::library::{Library, LibraryOptions, open_catalog};
+use crate::library::{Library, LibraryOptions, open_catalog, restore};
 
 impl Library {
     /// Opens the library in `dir` for [`Library::repair`], as [`Library::create_or_open`] does, if there is one.
@@ -17,24 +17,24 @@ impl Library {
     /// As [`Library::create_or_open`]; [`crate::Error::NoLibrary`]; [`crate::Error::Corrupt`] if nothing can be read.
     pub fn open_for_repair(dir: &Path, options: LibraryOptions) -> Result<Self> {
         // Opened for reading first, so that no library is made where there is none.
-        let is_whole = match Self::open_with(dir, options) {
-            Ok(library) => library.catalog_is_whole()?,
-            Err(error) if error.kind() == ErrorKind::Corrupt => false,
-            Err(error) => return Err(error),
-        };
-        if is_whole {
-            return Self::create_or_open(dir, options);
-        }
+        is_whole(dir, options)?;
         let lock = WriterLock::take(dir)?;
-        let salvaged = Catalog::salvage(dir)?;
+        restore::tidy(dir)?;
+        // Looked at again: somebody else may have mended it before this one had the lock.
+        let salvaged = match is_whole(dir, options)? {
+            true => None,
+            false => Some(Catalog::salvage(dir)?),
+        };
         let mut library = Self::new(dir, open_catalog(dir, options)?, options, Some(lock));
+        library.is_salvaged = Catalog::is_salvaged(dir);
+        let Some(salvaged) = salvaged else { return Ok(library) };
+        library.warnings.extend(salvaged.lost.iter().map(|lost| format!("lost: {lost}")));
         library.warnings.push(format!(
             "the catalog was so damaged that {} items and {} embeddings were salvaged into a new one; the old one is kept as {}",
             salvaged.n_items,
             salvaged.n_embeddings,
             salvaged.kept.display()
         ));
-        library.is_salvaged = true;
         Ok(library)
     }
 
@@ -45,6 +45,14 @@ impl Library {
             Err(Error::Catalog { corrupt: true, .. } | Error::Corrupt { .. }) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+}
+
+fn is_whole(dir: &Path, options: LibraryOptions) -> Result<bool> {
+    match Library::open_with(dir, options) {
+        Ok(library) => library.catalog_is_whole(),
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -17,8 +17,8 @@ pub(crate) struct IndexArgs {
     /// Go on until Ctrl-C: index again whenever something has changed below a PATH
     ///
     /// A change is taken in when there was none for a second, or ten seconds after the first. Between runs other commands may
-    /// write to the library. A PATH that vanishes is waited for, and nothing of it is forgotten. What other machines change on
-    /// a network drive is not noticed.
+    /// write to the library. A PATH that vanishes is waited for, and nothing of it is forgotten; so name the places of disks that
+    /// come and go. What other machines change on a network drive is not noticed.
     #[arg(long)]
     pub(crate) watch: bool,
 
@@ -69,8 +69,8 @@ pub(crate) struct CheckArgs {
     /// Mend what is found
     ///
     /// What is derived is made again. A damaged row is written again out of the file that it came from, under its old id and with its
-    /// tags; where that is not possible it is taken out, and told. Photos are only read. Afterwards all is checked again, and
-    /// the exit code is that of this.
+    /// tags; where that is not possible it is taken out, and told, and the exit code is 3. Photos are only read. Afterwards all is
+    /// checked again.
     #[arg(long)]
     pub(crate) repair: bool,
     #[command(flatten)]
