@@ -26,6 +26,11 @@ impl Victim<'_> {
         (ended, watch.report())
     }
 
+    /// Makes the samples of the loops differ.
+    fn salt(&self) -> u64 {
+        self.name.bytes().map(u64::from).sum()
+    }
+
     /// Kills it at about `n_wanted` of its calls; what `judge` says is wrong after each.
     pub(crate) fn losses(
         &self,
@@ -36,7 +41,7 @@ impl Victim<'_> {
         let (whole, report) = self.run(&watch, Fault::NONE);
         assert_eq!(whole.code, Some(0), "{}: {whole:?}", self.name);
         let (n_calls, mut n_killed, mut losses) = (report.n_calls, 0, Vec::new());
-        for at in places(n_calls, n_wanted, &mut Random::new(n_calls)) {
+        for at in places(n_calls, n_wanted, &mut Random::new(self.salt())) {
             let (ended, report) = self.run(&watch, Fault { at, action: "kill", ..Fault::NONE });
             let context = format!(
                 "{}, seed {}, killed at call {at} of {n_calls} ({})",
