@@ -1,4 +1,4 @@
-//! kill -9 while a backup is made, and while a library is made of one in the place of another.
+//! kill -9 while a backup is made; kill -9 and power cuts while a library is made of one in the place of another.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -141,7 +141,7 @@ fn nothing_stays(dir: &Path, part: &str) -> Result<(), String> {
 }
 
 #[test]
-fn restore_is_killed_at_its_calls() {
+fn restore_is_disturbed_at_its_calls() {
     let place = scene::place();
     let scene = Scene::new(&place);
     let victim = Victim {
@@ -155,6 +155,7 @@ fn restore_is_killed_at_its_calls() {
     let (n_old, n_new) = (scene.n_old.get(), scene.n_new.get());
     println!("restore: {n_old} times the old library, {n_new} times the new one");
     assert!(n_old > 0 && n_new > 0);
+    assert_eq!(victim.power_losses(8, &|| scene.is_restored_or_old()), [""; 0]);
 }
 
 /// The control: who writes over the catalog where it lies is caught by the same loop.

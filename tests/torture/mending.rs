@@ -1,4 +1,4 @@
-//! kill -9 while `check --repair` mends damaged rows, or salvages what can be read of a catalog with damaged pages.
+//! kill -9 and power cuts while `check --repair` mends damaged rows, or salvages what can be read of a catalog with damaged pages.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -137,7 +137,7 @@ impl<'a> Scene<'a> {
         Ok(())
     }
 
-    /// Kills repairs; what is wrong after each, and after `meanwhile` was done to the library.
+    /// Disturbs repairs; what is wrong after each, and after `meanwhile` was done to the library.
     fn losses(&self, name: &'static str, n_wanted: u64, meanwhile: &dyn Fn(&Path)) -> Vec<String> {
         let victim = Victim {
             name,
@@ -145,10 +145,15 @@ impl<'a> Scene<'a> {
             prepare: &|| self.site.reset(Some(&self.damaged)),
             command: &|| self.site.program(&["check", "--repair"]),
         };
-        let losses = victim.losses(n_wanted, &|| {
+        let judge = || {
             meanwhile(&self.site.library);
             self.is_mended()
-        });
+        };
+        let mut losses = victim.losses(n_wanted, &judge);
+        // Those of the control are many already.
+        if losses.is_empty() {
+            losses = victim.power_losses(n_wanted / 3, &judge);
+        }
         let (n_damaged, n_whole) = (self.n_damaged.get(), self.n_whole.get());
         println!("{name}: {n_damaged} times it was damaged still, {n_whole} times it was whole");
         losses
@@ -218,7 +223,7 @@ fn smash(library: &Path, which: &str) {
 }
 
 #[test]
-fn repair_of_rows_is_killed_at_its_calls() {
+fn repair_of_rows_is_disturbed_at_its_calls() {
     let place = scene::place();
     // The path of the one is damaged, of the other what its file says.
     let scene = Scene::new(&place, &["photos/f2.png", "photos/said.jpg"], &damage_rows);
@@ -227,7 +232,7 @@ fn repair_of_rows_is_killed_at_its_calls() {
 }
 
 #[test]
-fn salvage_is_killed_at_its_calls() {
+fn salvage_is_disturbed_at_its_calls() {
     let place = scene::place();
     // What a person said of an item whose page is lost is lost with it.
     let scene = Scene::new(&place, &[], &smash_pages);
@@ -236,7 +241,7 @@ fn salvage_is_killed_at_its_calls() {
 }
 
 #[test]
-fn salvage_without_an_index_is_killed_at_its_calls() {
+fn salvage_without_an_index_is_disturbed_at_its_calls() {
     let place = scene::place();
     let scene = Scene::new(&place, &[], &smash_pages_and_index);
     assert_eq!(scene.losses("salvage without an index", 15, &|_| {}), [""; 0]);

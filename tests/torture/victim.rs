@@ -1,4 +1,4 @@
-//! A command that begins with the same files again and again, and is killed at its calls, wherever they change something.
+//! A command that begins with the same files again and again, and is killed, or loses the power, at its calls, wherever they change something.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -6,6 +6,7 @@ use std::process::Command;
 use crate::faults::{Fault, Report, Watch};
 use crate::sample::{Random, places, seed};
 use crate::scene::{Ended, ended};
+use crate::shadow::{LEFT, cut};
 
 /// What is killed.
 pub(crate) struct Victim<'a> {
@@ -58,6 +59,38 @@ impl Victim<'_> {
         let n_losses = losses.len();
         println!("{}: {n_killed} kills at {n_calls} calls, {n_losses} losses", self.name);
         assert!(n_killed * 2 > n_wanted.min(n_calls), "only {n_killed} were killed");
+        losses
+    }
+
+    /// Cuts the power at about `n_wanted` of its calls, so that of what was not synced some is there and some is not; what
+    /// `judge` says is wrong after each.
+    pub(crate) fn power_losses(
+        &self,
+        n_wanted: u64,
+        judge: &dyn Fn() -> Result<(), String>,
+    ) -> Vec<String> {
+        let (watch, mut random) = (Watch::new(), Random::new(self.salt()));
+        let n_calls = self.run(&watch, Fault::NONE).1.n_calls;
+        let (mut n_cuts, mut losses) = (0, Vec::new());
+        for at in places(n_calls, n_wanted, &mut random) {
+            for left in LEFT {
+                (self.prepare)();
+                let mut command = (self.command)();
+                let fault = Fault { at, action: "kill", ..Fault::NONE };
+                watch.arm_with_shadow(&mut command, &self.watched, fault);
+                ended(&mut command);
+                cut(&self.watched, &watch.shadow(), left, &mut random);
+                n_cuts += 1;
+                let context = format!(
+                    "{}, seed {}, power cut at call {at} of {n_calls} ({}), {left:?}",
+                    self.name,
+                    seed(),
+                    watch.report().fired
+                );
+                losses.extend(judge().err().map(|reason| format!("{context}: {reason}")));
+            }
+        }
+        println!("{}: {n_cuts} power cuts, {} losses", self.name, losses.len());
         losses
     }
 }
