@@ -1,4 +1,5 @@
-//! A command that begins with the same files again and again, and is killed, or loses the power, at its calls, wherever they change something.
+//! A command that begins with the same files again and again, and is killed, or loses the power, at calls that change
+//! something.
 
 use std::path::PathBuf;
 use std::process::Command;
