@@ -61,12 +61,9 @@ impl Catalog {
         drop(new);
         drop(old);
         // Its log belongs into the old file, where that is possible, and whoever reads it would go on reading it.
-        match leave_wal(&path, dir) {
-            Err(error @ Error::InUse { .. }) => {
-                remove_if_there(&new_path)?;
-                return Err(error);
-            }
-            Ok(()) | Err(_) => {}
+        if let Err(error @ Error::InUse { .. }) = leave_wal(&path, dir) {
+            remove_if_there(&new_path)?;
+            return Err(error);
         }
         if n_items == 0 && n_embeddings == 0 {
             remove_if_there(&new_path)?;
