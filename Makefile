@@ -36,7 +36,7 @@ test: setup ## All tests, with and without libtorch, and the app that depends on
 # Hundreds of kills, power cuts and errors; `make test` takes a sample of them. Mounting a file system for it needs root.
 FUZZ_SECONDS ?= 60
 TORTURE = cargo test --release --no-default-features --features cli
-torture: ## Faults at every place, then fuzzing: about half an hour, without libtorch
+torture: ## Faults at every place, then fuzzing: the better part of an hour, without libtorch
 	@command -v cc >/dev/null || { echo "make: there is no C compiler; install one (Debian: apt install gcc)"; exit 1; }
 	MMSEARCH_TORTURE=1 $(TORTURE) --test torture --test bad_inputs -- --nocapture
 	MMSEARCH_TORTURE=1 $(TORTURE) --test library model
