@@ -102,18 +102,6 @@ impl FindingKind {
 
     /// Whether [`super::Library::repair`] can do something about it: it mends the library, not what was indexed.
     pub fn is_repairable(self) -> bool {
-        match self {
-            Self::Catalog
-            | Self::Item
-            | Self::Embedding
-            | Self::Tag
-            | Self::Description
-            | Self::Words
-            | Self::Background
-            | Self::Snapshot
-            | Self::Current
-            | Self::Leftover => true,
-            Self::Rotten | Self::Changed | Self::Missing | Self::Unreadable => false,
-        }
+        self == Self::Leftover || (self.is_damage() && self != Self::Rotten)
     }
 }
