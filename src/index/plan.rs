@@ -10,6 +10,10 @@ pub const GRAPH_THRESHOLD: usize = 25_000;
 /// The widest beam: memory of a query is bounded whatever the caller asks for.
 const MAX_EF: usize = 20_000;
 
+/// By how much a beam is widened at most beyond the share of what may answer: without it, the nearest in a half of a million drawn
+/// vectors were found at a recall of 0.9896.
+const MOST_MARGIN: f64 = 0.5;
+
 /// What the choice depends on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Situation {
@@ -46,8 +50,10 @@ pub(super) fn plan(situation: Situation, tuning: &Tuning) -> Plan {
         return Plan::Exact;
     }
     let (true, Some(ef), true) = (has_graph, ef, n_allowed > 0) else { return Plan::Scan };
-    // What is excluded takes its place in the beam, and is passed through.
-    let widening = n_nodes as f64 / n_allowed as f64;
+    // What is excluded takes its place in the beam, and is passed through; and the tenth that may answer lies farther out, where
+    // a beam finds less.
+    let excluded = 1.0 - n_allowed as f64 / n_nodes as f64;
+    let widening = n_nodes as f64 / n_allowed as f64 * (1.0 + excluded.min(MOST_MARGIN));
     let ef = (ef.max(k + k / 2) as f64 * widening).ceil();
     let walk_ns = ef * f64::from(tuning.walk_ns);
     let scan_ns = n_allowed as f64 * f64::from(tuning.scan_ns);
@@ -85,10 +91,12 @@ mod tests {
             (Situation { ef: Some(1_999), ..usual }, Plan::Graph { ef: 1_999 }),
             (Situation { ef: Some(2_000), ..usual }, Plan::Scan),
             (Situation { k: MAX_K, ..usual }, Plan::Scan),
-            // Half of the nodes: twice the beam, and half of the scan.
-            (Situation { n_allowed: n / 2, ..usual }, Plan::Graph { ef: 128 }),
-            (Situation { n_allowed: n / 2, ef: Some(500), ..usual }, Plan::Scan),
+            // Half of the nodes: three times the beam, and half of the scan.
+            (Situation { n_allowed: n / 2, ..usual }, Plan::Graph { ef: 192 }),
+            (Situation { n_allowed: n / 2, ef: Some(334), ..usual }, Plan::Scan),
             (Situation { n_allowed: n / 10, ..usual }, Plan::Scan),
+            // What is gone since the snapshot was written hardly counts.
+            (Situation { n_allowed: n - n / 100, ..usual }, Plan::Graph { ef: 66 }),
             (Situation { n_allowed: 0, ..usual }, Plan::Scan),
             // The beam is never wider than memory allows, nor as wide as all there is.
             (

@@ -5,23 +5,27 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::RgbImage;
 
+use super::jpeg_thin;
 use crate::pixels::Detail;
 
 /// The picture as it lies in the file, or `None` for what this decoder does not do (CMYK, arithmetic coding, lossless)
 /// or cannot read; the caller has another, which also says what is wrong. Nothing is allocated for a picture of another size
 /// than the one that the caller has checked. It is smaller than in the file where that leaves the detail that is needed.
 pub(super) fn decode(bytes: &[u8], size: (u32, u32), detail: Detail) -> Option<RgbImage> {
+    let eighths = eighths(size, detail);
+    let thin = (eighths == 1).then(|| jpeg_thin::for_an_eighth(bytes)).flatten();
     // The library reports errors by unwinding; the message comes from the other decoder.
-    catch_unwind(AssertUnwindSafe(|| scanlines(bytes, size, detail))).ok().flatten()
+    let decode = || scanlines(thin.as_deref().unwrap_or(bytes), size, eighths);
+    catch_unwind(AssertUnwindSafe(decode)).ok().flatten()
 }
 
-fn scanlines(bytes: &[u8], size: (u32, u32), detail: Detail) -> Option<RgbImage> {
+fn scanlines(bytes: &[u8], size: (u32, u32), eighths: u8) -> Option<RgbImage> {
     let mut decoder = mozjpeg::Decompress::new_mem(bytes).ok()?;
     let (width, height) = size;
     if decoder.size() != (width as usize, height as usize) {
         return None;
     }
-    decoder.scale(eighths(size, detail));
+    decoder.scale(eighths);
     let mut rows = decoder.rgb().ok()?;
     let (width, height) = (rows.width() as u32, rows.height() as u32);
     RgbImage::from_raw(width, height, rows.read_scanlines().ok()?)

@@ -23,10 +23,10 @@ pub(super) fn is_complete(jpeg: &[u8]) -> bool {
 }
 
 /// The next marker that is followed by something other than compressed data, and the position behind it.
-fn next_marker(jpeg: &[u8], from: usize) -> Option<(u8, usize)> {
+pub(super) fn next_marker(jpeg: &[u8], from: usize) -> Option<(u8, usize)> {
     let mut position = from;
     loop {
-        position += jpeg.get(position..)?.iter().position(|&byte| byte == 0xFF)? + 1;
+        position += memchr::memchr(0xFF, jpeg.get(position..)?)? + 1;
         match *jpeg.get(position)? {
             // A stuffed 0xFF, a lone marker, a restart, a fill byte.
             0x00 | 0x01 | 0xD0..=0xD7 | 0xFF => {}

@@ -14,6 +14,7 @@ mod exif;
 mod external;
 mod jpeg;
 mod jpeg_end;
+mod jpeg_thin;
 mod look;
 mod manifest;
 mod open;
