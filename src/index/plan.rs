@@ -50,8 +50,8 @@ pub(super) fn plan(situation: Situation, tuning: &Tuning) -> Plan {
         return Plan::Exact;
     }
     let (true, Some(ef), true) = (has_graph, ef, n_allowed > 0) else { return Plan::Scan };
-    // What is excluded takes its place in the beam, and is passed through; and the tenth that may answer lies farther out, where
-    // a beam finds less.
+    // What is excluded takes its place in the beam, and is passed through; and the farthest of those that may answer
+    // lies farther out, where a beam finds less.
     let excluded = 1.0 - n_allowed as f64 / n_nodes as f64;
     let widening = n_nodes as f64 / n_allowed as f64 * (1.0 + excluded.min(MOST_MARGIN));
     let ef = (ef.max(k + k / 2) as f64 * widening).ceil();

@@ -13,9 +13,11 @@ use crate::pixels::Detail;
 /// than the one that the caller has checked. It is smaller than in the file where that leaves the detail that is needed.
 pub(super) fn decode(bytes: &[u8], size: (u32, u32), detail: Detail) -> Option<RgbImage> {
     let eighths = eighths(size, detail);
-    let thin = (eighths == 1).then(|| jpeg_thin::for_an_eighth(bytes)).flatten();
     // The library reports errors by unwinding; the message comes from the other decoder.
-    let decode = || scanlines(thin.as_deref().unwrap_or(bytes), size, eighths);
+    let decode = || {
+        let thin = (eighths == 1).then(|| jpeg_thin::for_an_eighth(bytes)).flatten();
+        scanlines(thin.as_deref().unwrap_or(bytes), size, eighths)
+    };
     catch_unwind(AssertUnwindSafe(decode)).ok().flatten()
 }
 

@@ -14,25 +14,35 @@ const N_BLOCKS_OF_RUN: usize = (1 << 15) - 1;
 /// Leaves out every scan of a component of which only DC is shown, except those of DC, and says instead at the end that all other
 /// coefficients are zero: a decoder guesses those of which it was told nothing.
 ///
-/// `None` where the scans left out do not tell every coefficient to its last bit, for a decoder would have guessed there too.
+/// `None` where the scans do not tell every coefficient to its last bit, for a decoder would have guessed there too.
 pub(super) fn without_hidden_scans(jpeg: &[u8]) -> Option<Vec<u8>> {
     let mut thin = Vec::with_capacity(jpeg.len() / 2);
     thin.extend_from_slice(jpeg.get(..2)?);
     let mut frame: Option<Frame> = None;
-    let mut left_out: Vec<LeftOut> = Vec::new();
+    let mut told: Vec<Told> = Vec::new();
+    let mut has_dc = false;
     let mut position = 2;
-    while jpeg.get(position + 1)? != &frame::END_OF_IMAGE {
+    while jpeg.get(position..position + 2)? != [0xFF, frame::END_OF_IMAGE] {
         let (kind, content, mut end) = segment(jpeg, position)?;
         let mut is_shown = true;
         match kind {
-            frame::PROGRESSIVE if frame.is_none() => frame = Some(Frame::read(content)?),
+            frame::PROGRESSIVE if frame.is_none() => {
+                let read = frame.insert(Frame::read(content)?);
+                told = read.components.iter().map(|it| Told::nothing(read, it)).collect();
+            }
             frame::START_OF_SCAN => {
                 let (_, behind) = next_marker(jpeg, end)?;
                 end = behind - 2;
-                let hidden = hidden_component(frame.as_ref()?, content);
-                is_shown = hidden.is_none();
-                if let Some(component) = hidden {
-                    LeftOut::of(&mut left_out, component).note(content)?;
+                if let &[1, id, _, 1..=u8::MAX, _, _] = content {
+                    let told = told.iter_mut().find(|it| it.id == id)?;
+                    told.note(content)?;
+                    is_shown = !told.is_hidden;
+                } else {
+                    has_dc |= usize::from(*content.first()?) == told.len();
+                }
+                // A decoder takes the tables of quantization as they are at a component's first scan.
+                if !has_dc {
+                    return None;
                 }
             }
             frame::HUFFMAN_TABLES => {}
@@ -45,34 +55,35 @@ pub(super) fn without_hidden_scans(jpeg: &[u8]) -> Option<Vec<u8>> {
         }
         position = end;
     }
-    for scans in &left_out {
-        scans.append_zeros(frame.as_ref()?, &mut thin)?;
+    for told in &told {
+        told.is_complete().then_some(())?;
+        if told.is_hidden {
+            told.append_zeros(frame.as_ref()?, &mut thin)?;
+        }
     }
     thin.extend_from_slice(&[0xFF, frame::END_OF_IMAGE]);
     Some(thin)
 }
 
-/// The component that a scan is of, if it does not show: a scan of other coefficients than DC has one component (G.1.1.1.1).
-fn hidden_component(frame: &Frame, scan: &[u8]) -> Option<u8> {
-    let &[1, id, _, first, _, _] = scan else { return None };
-    let component = frame.components.iter().find(|component| component.id == id)?;
-    (first > 0 && frame.shows_only_dc(component)).then_some(id)
-}
-
-/// What the scans of a component that were left out told.
-struct LeftOut {
+/// What the scans of a component told of its other coefficients; each of them has one component (G.1.1.1.1).
+struct Told {
     id: u8,
+    is_hidden: bool,
     /// For each coefficient the bits that are still to come.
     n_missing_bits: [u8; N_COEFFICIENTS],
 }
 
-impl LeftOut {
-    fn of(all: &mut Vec<Self>, id: u8) -> &mut Self {
-        let at = all.iter().position(|it| it.id == id).unwrap_or_else(|| {
-            all.push(Self { id, n_missing_bits: [UNKNOWN; N_COEFFICIENTS] });
-            all.len() - 1
-        });
-        &mut all[at]
+impl Told {
+    fn nothing(frame: &Frame, component: &Component) -> Self {
+        Self {
+            id: component.id,
+            is_hidden: frame.shows_only_dc(component),
+            n_missing_bits: [UNKNOWN; N_COEFFICIENTS],
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.n_missing_bits[1..].iter().all(|&bits| bits == 0)
     }
 
     /// The header of a scan ends with its first and last coefficient, and the bits that were and are missing (B.2.3).
@@ -90,9 +101,6 @@ impl LeftOut {
 
     /// One scan in which all blocks end at once.
     fn append_zeros(&self, frame: &Frame, thin: &mut Vec<u8>) -> Option<()> {
-        if self.n_missing_bits[1..].iter().any(|&bits| bits > 0) {
-            return None;
-        }
         let component: &Component = frame.components.iter().find(|it| it.id == self.id)?;
         let table = [&[0xFF, frame::HUFFMAN_TABLES, 0, 20, 0x10, 1][..], &[0; 15], &[LONGEST_RUN]];
         thin.extend_from_slice(&table.concat());

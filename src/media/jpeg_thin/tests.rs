@@ -155,6 +155,24 @@ fn what_is_cut_short_is_left_as_it_is() {
     }
 }
 
+/// Where a progressive file's scans begin (markers), and where they end.
+fn scans(jpeg: &[u8]) -> Vec<usize> {
+    let starts = jpeg.windows(2).enumerate().filter(|(_, pair)| pair == &[0xFF, 0xDA]);
+    starts.map(|(at, _)| at).collect()
+}
+
+#[test]
+fn a_progressive_file_that_tells_not_everything_is_left_as_it_is() {
+    let whole = jpeg(&grained(96, 64, 80), Coding { is_progressive: true, ..USUAL });
+    let starts = scans(&whole);
+    assert!(starts.len() > 4);
+    // Without its last scan, a refinement; the end of the file stays.
+    let last = starts[starts.len() - 1];
+    let less = [&whole[..last], &[0xFF, 0xD9]].concat();
+    assert!(at_an_eighth(&less).is_some());
+    assert!(for_an_eighth(&less).is_none());
+}
+
 #[test]
 fn damage_changes_nothing_that_is_shown() {
     let mut n_thin = 0;
